@@ -1,0 +1,1 @@
+"""Who may call: keys and their rules. No SQL, no HTTP."""

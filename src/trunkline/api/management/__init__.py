@@ -1,0 +1,1 @@
+"""The management API, served by the console process."""

@@ -1,0 +1,82 @@
+"""`GET /models`, `/models/{id}`, `/models/{id}/endpoints`, in ZenMux's shape and without a key. In: the snapshot in force. Out: JSON.
+
+https://docs.zenmux.ai/api/platform/openai-list-models.html; the endpoints as in https://openrouter.ai/docs/api-reference/list-endpoints-for-a-model.
+"""
+
+from typing import Any
+
+import msgspec
+
+from trunkline.catalog.query import endpoint_card, find, model_card, nearest
+from trunkline.catalog.types import Model, Offer
+from trunkline.errors import InvalidModel
+from trunkline.execution.gateway import Gateway, Snapshot
+from trunkline.execution.respond import JSON_HEADERS, Reply
+
+_ENDPOINTS = "/endpoints"
+
+
+class ModelList:
+    """Answers about models. Keeps the encoded list for as long as the snapshot it was made of is in force."""
+
+    def __init__(self, gateway: Gateway) -> None:
+        self._gateway = gateway
+        self._made_of: Snapshot | None = None
+        self._lists: dict[bool, bytes] = {}
+
+    async def __call__(self, scope: dict[str, Any], reply: Reply) -> None:
+        """One GET or HEAD of a path below `/models`."""
+        name = scope["path"].partition("/models")[2].strip("/")
+        body = self._one(name) if name else self._list(all_models=b"all=true" in scope["query_string"])
+        await reply.whole(200, JSON_HEADERS, body)
+
+    def _list(self, *, all_models: bool) -> bytes:
+        snapshot = self._gateway.snapshot
+        if self._made_of is not snapshot:
+            self._made_of, self._lists = snapshot, {}
+        known = self._lists.get(all_models)
+        if known is None:
+            cards = [
+                card
+                for model in snapshot.catalog.models.values()
+                if (card := _card(snapshot, model, all_models=all_models))
+            ]
+            known = self._lists[all_models] = msgspec.json.encode({"data": cards, "object": "list"})
+        return known
+
+    def _one(self, name: str) -> bytes:
+        catalog = self._gateway.snapshot.catalog
+        found = find(catalog, name)
+        if found is not None:
+            return msgspec.json.encode(model_card(found.model, catalog))
+        found = find(catalog, name.removesuffix(_ENDPOINTS)) if name.endswith(_ENDPOINTS) else None
+        if found is None:
+            near = ", ".join(nearest(catalog, name.removesuffix(_ENDPOINTS)))
+            raise InvalidModel(
+                f"There is no model `{name[:200]}`." + (f" Did you mean {near}?" if near else ""), param="model"
+            )
+        offers = [offer for offer in found.model.offers if found.provider in (None, offer.provider)]
+        card = model_card(found.model, catalog)
+        card["endpoints"] = [self._endpoint(offer) for offer in offers]
+        return msgspec.json.encode({"data": card})
+
+    def _endpoint(self, offer: Offer) -> dict[str, Any]:
+        snapshot, clock = self._gateway.snapshot, self._gateway.clock
+        figures = self._gateway.health.figures(offer.id, clock.now_s())
+        live = {
+            "first_token_latency_ms": figures.first_token_ms,
+            "throughput_tokens_per_second": figures.tokens_per_second,
+            "uptime_percent": None if figures.uptime is None else round(figures.uptime * 100, 2),
+            "attempts": figures.attempts,
+        }
+        card = endpoint_card(offer, snapshot.catalog, live)
+        card["callable"] = offer in snapshot.reachable(snapshot.catalog.models[offer.model])
+        return card
+
+
+def _card(snapshot: Snapshot, model: Model, *, all_models: bool) -> dict[str, Any] | None:
+    """The card of a model, with the prices of the offer that would be called; None where it is not to be listed."""
+    reachable = tuple(snapshot.reachable(model))
+    if reachable:
+        return model_card(msgspec.structs.replace(model, offers=reachable), snapshot.catalog)
+    return model_card(model, snapshot.catalog) if all_models else None

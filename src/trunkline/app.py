@@ -1,0 +1,283 @@
+"""The composition root: settings -> services -> ASGI application, in one data-plane process. The only place that wires everything.
+
+Run by `trunkline serve` as `python -m trunkline.app --fd N --console PATH [--config FILE]`; the socket is bound and the store migrated by then.
+"""
+
+import argparse
+import asyncio
+import contextlib
+import datetime
+import os
+import signal
+import socket
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import uvicorn
+import uvloop
+
+from trunkline.accounts.keys import ApiKey, KeyRing
+from trunkline.accounts.secrets_file import load_or_make
+from trunkline.api.cors import Cors
+from trunkline.api.data_plane import DataPlane
+from trunkline.api.forward import Forwarder
+from trunkline.api.models import ModelList
+from trunkline.cli.lifeline import end_with_parent
+from trunkline.cli.logs import make_logger
+from trunkline.embedded.offers import local_layer
+from trunkline.embedded.supervisor import LocalModels, LocalOptions
+from trunkline.embedded.transport import SmallModelTransport
+from trunkline.errors import ConfigError, StoreError, TrunklineError
+from trunkline.execution.gateway import Clock, Gateway
+from trunkline.execution.transport.client import HttpTransport
+from trunkline.execution.transport.options import TransportOptions
+from trunkline.records.recovery import recover
+from trunkline.records.writer import RecordWriter
+from trunkline.routing.health import Health
+from trunkline.settings import Settings, load_settings
+from trunkline.snapshot import build
+from trunkline.storage.keys_sync import KeyFeed
+from trunkline.storage.sqlite_batch import SqliteBatch
+from trunkline.storage.url import sqlite_path
+from trunkline.storage.writer_claim import WriterClaim
+
+KEY_POLL_S = 0.5
+"""A revoked key stops working within this, wherever it was revoked."""
+SMALL_LOCAL = "small-local"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The process; its exit code, 2 for a wrong configuration."""
+    parser = argparse.ArgumentParser(
+        prog="trunkline.app", description="One data-plane process; started by `trunkline serve`."
+    )
+    parser.add_argument("--fd", type=int, required=True, help="listening socket")
+    parser.add_argument("--console", required=True, help="unix socket of the console process")
+    parser.add_argument("--config", type=Path)
+    options = parser.parse_args(arguments)
+    end_with_parent()
+    log = make_logger(sys.stderr, "data plane")
+    try:
+        settings = load_settings(options.config)
+        with (
+            WriterClaim(settings.store.url),
+            socket.socket(fileno=options.fd) as listener,
+            _records(settings, log) as writer,
+        ):
+            uvloop.run(_serve(settings, listener, options.console, writer, log))
+    except ConfigError as error:
+        log.error("configuration", error=str(error))
+        return 2
+    except TrunklineError as error:
+        log.error("cannot run", error=str(error))
+        return 1
+    return 0
+
+
+@contextlib.contextmanager
+def _records(settings: Settings, log: Any) -> Iterator[RecordWriter]:
+    """What a crash left is closed, then the writer runs until everything is stored."""
+    path = sqlite_path(settings.store.url)
+    batch = SqliteBatch(path)
+    try:
+        interrupted = recover(batch, time.time() * 1000)
+    finally:
+        batch.close()
+    if interrupted:
+        log.warning("requests that an earlier stop interrupted were closed", count=len(interrupted))
+    writer = RecordWriter(lambda: SqliteBatch(path))
+    writer.start()
+    try:
+        yield writer
+    finally:
+        writer.stop()
+
+
+async def _serve(settings: Settings, listener: socket.socket, console: str, writer: RecordWriter, log: Any) -> None:
+    http = HttpTransport(TransportOptions(proxies=settings.env, ca_file=settings.env.get("SSL_CERT_FILE", "")))
+    models = LocalModels(
+        settings.cache_dir,
+        settings.env,
+        LocalOptions(idle_stop_s=settings.embedded.idle_stop_s),
+        monotonic=time.monotonic,
+    )
+    small = SmallModelTransport(http, models, lambda: f"call_{os.urandom(12).hex()}")
+    clock = _clock()
+    gateway = Gateway(build(settings, _local_layers(settings)), {"": http, SMALL_LOCAL: small}, Health(), writer, clock)
+    keys = Keys(settings)
+    plane = DataPlane(
+        gateway,
+        keys.authenticate,
+        ModelList(gateway),
+        Forwarder(http, console),
+        Cors(settings.server.cors_origins),
+        lambda: _readiness(writer, http),
+        log,
+    )
+    reload = Reload(gateway, settings, log)
+    server = _Server(_uvicorn_config(plane, settings))
+    loop = asyncio.get_running_loop()
+    loop.add_signal_handler(signal.SIGHUP, reload.begin)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, server.handle_exit, number, None)
+    polling = loop.create_task(keys.keep_fresh(log))
+    reload.look_around()
+    try:
+        await server.serve(sockets=[listener])
+    finally:
+        polling.cancel()
+        await reload.stop()
+        await small.aclose()
+        keys.close()
+
+
+class _Server(uvicorn.Server):
+    """uvicorn with the signals left to us: its own handling ends the process before the last records are stored."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+def _uvicorn_config(app: DataPlane, settings: Settings) -> uvicorn.Config:
+    tls = settings.server
+    return uvicorn.Config(
+        app,
+        loop="uvloop",
+        http="httptools",
+        ws="none",
+        lifespan="off",
+        interface="asgi3",
+        access_log=False,
+        log_config=None,
+        server_header=False,
+        proxy_headers=False,
+        timeout_keep_alive=75,
+        backlog=2048,
+        timeout_graceful_shutdown=max(1, round(settings.server.drain_s)),
+        ssl_certfile=tls.tls_cert,
+        ssl_keyfile=tls.tls_key,
+    )
+
+
+class Keys:
+    """The keys that hold, followed in the store. Lives as long as the process."""
+
+    def __init__(self, settings: Settings) -> None:
+        secrets = load_or_make(settings.secrets_path)
+        self._feed = KeyFeed(settings.store.url)
+        self._ring = KeyRing(secrets.pepper, master_key=settings.auth.master_key or secrets.master_key)
+        self._take(self._feed.poll())
+
+    def authenticate(self, secret: str, now_ms: float) -> ApiKey | None:
+        """The key of a secret. One that is not known may have been made a moment ago, so the store is asked."""
+        key = self._ring.authenticate(secret, now_ms)
+        if key is not None:
+            return key
+        with contextlib.suppress(StoreError):
+            if self._take(self._feed.poll()):
+                return self._ring.authenticate(secret, now_ms)
+        return None
+
+    async def keep_fresh(self, log: Any) -> None:
+        """Follow the store until cancelled. While it cannot be read, the keys known so far go on holding."""
+        while True:
+            await asyncio.sleep(KEY_POLL_S)
+            try:
+                self._take(self._feed.poll())
+            except StoreError as error:
+                log.error("keys cannot be read, the known ones go on holding", error=str(error))
+
+    def close(self) -> None:
+        """Let go of the store."""
+        self._feed.close()
+
+    def _take(self, keys: list[ApiKey] | None) -> bool:
+        if keys is None:
+            return False
+        self._ring.replace(keys)
+        return True
+
+
+class Reload:
+    """Takes over a changed file, catalog, or set of servers on this machine, without dropping a stream. Lives as long as the process."""
+
+    def __init__(self, gateway: Gateway, settings: Settings, log: Any) -> None:
+        self._gateway = gateway
+        self._settings = settings
+        self._log = log
+        self._looking: asyncio.Task[None] | None = None
+
+    def begin(self) -> None:
+        """On SIGHUP. A file that is wrong is refused as a whole, and the old state stays."""
+        try:
+            settings = load_settings(self._settings.path, self._settings.env)
+            snapshot = build(settings, _local_layers(settings))
+        except TrunklineError as error:
+            self._log.error("reload refused, the old configuration stays", error=str(error))
+            return
+        self._settings = settings
+        self._gateway.snapshot = snapshot
+        self._log.info("reloaded", catalog=snapshot.catalog.version, models=len(snapshot.catalog.models))
+        self.look_around()
+
+    def look_around(self) -> None:
+        """Look for model servers on this machine, beside everything else, and offer them too."""
+        if self._settings.detect.local_servers and (self._looking is None or self._looking.done()):
+            self._looking = asyncio.get_running_loop().create_task(self._look(self._settings))
+
+    async def stop(self) -> None:
+        """End what is under way."""
+        if self._looking is not None:
+            self._looking.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._looking
+
+    async def _look(self, settings: Settings) -> None:
+        from trunkline.embedded.detect import detect, detected_layer
+
+        found = await detect(settings.env, own_ports=(settings.server.port,))
+        if not found.found or settings is not self._settings:
+            return
+        try:
+            self._gateway.snapshot = build(settings, [*_local_layers(settings), detected_layer(found)])
+        except TrunklineError as error:
+            self._log.error("servers on this machine cannot be offered", error=str(error))
+            return
+        self._log.info("servers on this machine", names=[server.name for server in found.found])
+
+
+def _local_layers(settings: Settings) -> list[Mapping[str, Any]]:
+    return [local_layer(settings.cache_dir)] if settings.embedded.enabled else []
+
+
+def _clock() -> Clock:
+    return Clock(
+        # The clock of the event loop, but not in whole milliseconds as uvloop tells it.
+        now_s=time.monotonic,
+        unix_ms=lambda: time.time() * 1000,
+        today=lambda: datetime.datetime.now(datetime.UTC).date().isoformat(),
+        new_id=lambda: f"req_{os.urandom(12).hex()}",
+    )
+
+
+def _readiness(writer: RecordWriter, http: HttpTransport) -> dict[str, Any]:
+    stats, upstream = writer.stats(), http.stats()
+    return {
+        "ready": not stats.last_error,
+        "store": {
+            "queued": stats.queued,
+            "written": stats.written,
+            "failures": stats.failures,
+            "last_error": stats.last_error,
+            "oldest_waiting_s": stats.oldest_waiting_s,
+        },
+        "upstream": {"open": upstream.open, "idle": upstream.idle, "created": upstream.created},
+    }
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""Which models exist, who serves them, with what limits, prices and policies."""

@@ -1,0 +1,183 @@
+"""Asking the catalog: by name, by nearness, and as the JSON that clients know.
+
+In: a `Catalog`. Out: models, offers, and ZenMux-shaped dicts; there, and only there, prices become floats.
+"""
+
+import datetime
+import difflib
+from collections.abc import Iterable, Mapping
+from decimal import Decimal
+from typing import Any
+
+import msgspec
+
+from trunkline.catalog.types import PARAMETERS, Catalog, DataPolicy, Model, Offer, PriceLine, When
+
+
+class Found(msgspec.Struct, frozen=True):
+    """What a name means: a model, and a provider where the name pins one."""
+
+    model: Model
+    provider: str | None = None
+
+
+def find(catalog: Catalog, name: str) -> Found | None:
+    """The whole name or alias first, only then split at the last colon: `ollama/llama3:8b` is a model, `o4-mini:azure` a pin.
+
+    None where the name means nothing, and where the model is not served by the provider that the name pins.
+    """
+    model = _model(catalog, name)
+    if model is not None:
+        return Found(model)
+    head, colon, provider = name.rpartition(":")
+    model = _model(catalog, head) if colon else None
+    if model is None or all(offer.provider != provider for offer in model.offers):
+        return None
+    return Found(model, provider)
+
+
+def nearest(catalog: Catalog, name: str, n: int = 3) -> list[str]:
+    """Up to `n` names that a mistyped one may mean, the likeliest first. For a known model with a wrong provider: its pins."""
+    head, colon, _ = name.rpartition(":")
+    model = _model(catalog, head) if colon else None
+    if model is not None:
+        return [offer.id for offer in model.offers][:n] or [model.slug]
+    short = {slug.partition("/")[2]: slug for slug in catalog.models}
+    known = {**short, **catalog.aliases, **{slug: slug for slug in catalog.models}}
+    close = difflib.get_close_matches(name, known, n=4 * n, cutoff=0.5)
+    return list(dict.fromkeys(known[match] for match in close))[:n]
+
+
+def offer_of(catalog: Catalog, offer_id: str) -> Offer | None:
+    """The offer named `author/model:provider`."""
+    found = find(catalog, offer_id)
+    if found is None or found.provider is None:
+        return None
+    return next(offer for offer in found.model.offers if offer.provider == found.provider)
+
+
+def model_card(model: Model, catalog: Catalog, today: str = "") -> dict[str, Any]:
+    """One entry of `GET /models`, with the prices of the first offer. `today` is an ISO date: ended prices are left out.
+
+    https://docs.zenmux.ai/api/platform/openai-list-models.html
+    """
+    del catalog
+    return {
+        "id": model.slug,
+        "object": "model",
+        "display_name": model.name,
+        "created": _unix_s(model.released_on),
+        "owned_by": model.author,
+        "description": model.description,
+        "input_modalities": list(model.input),
+        "output_modalities": list(model.output),
+        "capabilities": {"reasoning": model.reasoning},
+        "context_length": model.context_tokens,
+        "max_completion_tokens": model.max_output_tokens or None,
+        "aliases": list(model.aliases),
+        "pricings": pricings(model.offers[0].price, today) if model.offers else {},
+        "deprecated_on": model.deprecated_on,
+        "replacement": model.replacement,
+    }
+
+
+def endpoint_card(
+    offer: Offer, catalog: Catalog, figures: Mapping[str, Any] | None = None, today: str = ""
+) -> dict[str, Any]:
+    """One entry of `GET /models/{id}/endpoints`. `figures` are the live ones, shown as they are given."""
+    model = catalog.models[offer.model]
+    provider = catalog.providers[offer.provider]
+    supported = shown_parameters(offer)
+    return {
+        "id": offer.id,
+        "model": offer.model,
+        "provider": provider.name,
+        "provider_slug": provider.slug,
+        "upstream_model": offer.upstream_model,
+        "pricings": pricings(offer.price, today),
+        "context_length": offer.context_tokens or model.context_tokens,
+        "max_prompt_tokens": offer.max_input_tokens,
+        "max_completion_tokens": offer.max_output_tokens or model.max_output_tokens or None,
+        "input_modalities": list(offer.input or model.input),
+        "output_modalities": list(model.output),
+        "supported_parameters": supported,
+        "emulated_parameters": list(offer.emulated_parameters),
+        "protocols": list(offer.protocols),
+        "can_abort": offer.abortable,
+        "supports_reasoning": model.reasoning,
+        "supports_tool_parameters": "tools" in supported,
+        "data_policy": _policy_card(offer.data_policy or provider.data_policy),
+        "status_page": provider.status_url or None,
+        "deprecated_on": offer.deprecated_on,
+        "shutdown_on": offer.shutdown_on,
+        "simulated": offer.simulated,
+        "figures": dict(figures) if figures is not None else None,
+    }
+
+
+def shown_parameters(offer: Offer) -> list[str]:
+    """What a client may send, in the vocabulary, emulated ones included. An offer without a list supports all."""
+    given = offer.supported_parameters
+    return sorted(PARAMETERS if given is None else {*given, *offer.emulated_parameters})
+
+
+def pricings(lines: Iterable[PriceLine], today: str = "") -> dict[str, list[dict[str, Any]]]:
+    """Item -> prices, what holds now, unconditional and lowest band first: clients read `pricings.X[0].value`."""
+    cards: dict[str, list[dict[str, Any]]] = {}
+    running = (line for line in lines if not today or line.valid_to is None or line.valid_to > today)
+    for line in sorted(running, key=_plainness):
+        cards.setdefault(line.item, []).append(_price_card(line))
+    return cards
+
+
+def _model(catalog: Catalog, name: str) -> Model | None:
+    return catalog.models.get(name) or catalog.models.get(catalog.aliases.get(name, ""))
+
+
+def _plainness(line: PriceLine) -> tuple[bool, bool, str, int]:
+    when = line.when
+    return (
+        when.service_tier is not None,
+        (when.utc_from or when.utc_days) is not None,
+        line.valid_from or "",
+        when.prompt_tokens_gt or 0,
+    )
+
+
+def _price_card(line: PriceLine) -> dict[str, Any]:
+    card: dict[str, Any] = {"value": _number(line.value), "unit": line.unit, "currency": "USD"}
+    conditions = _conditions(line.when)
+    dates = {"valid_from": line.valid_from, "valid_to": line.valid_to}
+    return card | ({"conditions": conditions} if conditions else {}) | {k: v for k, v in dates.items() if v}
+
+
+def _conditions(when: When) -> dict[str, Any]:
+    bounds = {"gt": when.prompt_tokens_gt, "lte": when.prompt_tokens_lte}
+    band = {name: _number(Decimal(tokens) / 1000) for name, tokens in bounds.items() if tokens is not None}
+    conditions: dict[str, Any] = {"prompt_tokens": {"unit": "kTokens", **band}} if band else {}
+    if when.service_tier is not None:
+        conditions["service_tier"] = when.service_tier
+    if when.utc_from is not None or when.utc_days is not None:
+        conditions["utc"] = {"from": when.utc_from, "to": when.utc_to, "days": when.utc_days or "1234567"}
+    return conditions
+
+
+def _number(value: Decimal) -> int | float:
+    return int(value) if value == value.to_integral_value() else float(value)
+
+
+def _policy_card(policy: DataPolicy) -> dict[str, Any]:
+    return {
+        "training": policy.training,
+        "retention_days": 0 if policy.zdr else policy.retention_days,
+        "zero_retention": policy.zdr or policy.retention_days == 0,
+        "moderation": policy.moderation or None,
+        "region": policy.region or None,
+    }
+
+
+def _unix_s(iso_date: str | None) -> int:
+    if not iso_date:
+        return 0
+    day = datetime.date.fromisoformat(iso_date)
+    return int(datetime.datetime(day.year, day.month, day.day, tzinfo=datetime.UTC).timestamp())

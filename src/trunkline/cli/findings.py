@@ -1,0 +1,79 @@
+"""What this machine offers a gateway: providers with keys, servers that run here, local models. In: settings. Out: rows, and the models
+that can be called now.
+"""
+
+from collections.abc import Mapping
+
+import msgspec
+
+from trunkline.api.management.console import effective
+from trunkline.catalog.types import Catalog
+from trunkline.embedded import machine
+from trunkline.embedded.detect import Detection, detect
+from trunkline.embedded.offers import PROVIDER as LOCAL
+from trunkline.embedded.offers import absent
+from trunkline.providers.accounts import Absent, Account
+from trunkline.settings import Settings
+
+
+class Row(msgspec.Struct, frozen=True):
+    """One source of models: there, or why not and what would bring it."""
+
+    name: str
+    found: bool
+    text: str
+
+
+class Findings(msgspec.Struct, frozen=True):
+    rows: list[Row]
+    callable_models: list[str]
+
+
+async def look(settings: Settings) -> Findings:
+    """Look at everything; takes less than a second, calls nobody outside this machine."""
+    state = await effective(settings)
+    catalog, reached = state.catalog, state.accounts
+    detection = await detect(settings.env, own_ports=(settings.server.port,)) if settings.detect.local_servers else None
+    found_kinds = {server.kind for server in detection.found} if detection else set()
+    vendors = {slug: state for slug, state in reached.items() if slug != LOCAL and slug not in found_kinds}
+    rows = [*_local_rows(settings, catalog), *_server_rows(detection), *_vendor_rows(vendors, catalog)]
+    return Findings(sorted(rows, key=lambda row: not row.found), _callable(catalog, reached))
+
+
+def _callable(catalog: Catalog, reached: Mapping[str, Account | Absent]) -> list[str]:
+    return [
+        slug
+        for slug, model in catalog.models.items()
+        if any(isinstance(reached.get(offer.provider), Account) for offer in model.offers)
+    ]
+
+
+def _local_rows(settings: Settings, catalog: Catalog) -> list[Row]:
+    if not settings.embedded.enabled:
+        return [Row("Local models", False, "switched off by [embedded] enabled = false")]
+    reasons = machine.runtime_reasons()
+    if reasons:
+        return [Row("Local models", False, "; ".join(reasons))]
+    here = [Row(slug, True, "runs on this machine") for slug in catalog.models if slug.startswith(f"{LOCAL}/")]
+    return here + [Row(item.model, False, item.reason) for item in absent(settings.cache_dir)]
+
+
+def _server_rows(detection: Detection | None) -> list[Row]:
+    if detection is None:
+        return [Row("Servers on this machine", False, "not looked for: [detect] local_servers = false")]
+    rows = [
+        Row(server.name, True, f"{server.base_url}: {', '.join(server.models) or 'no model loaded'}")
+        for server in detection.found
+    ]
+    return rows + [Row(name, False, reason) for name, reason in detection.absent]
+
+
+def _vendor_rows(states: dict[str, Account | Absent], catalog: Catalog) -> list[Row]:
+    offered = {offer.provider for model in catalog.models.values() for offer in model.offers}
+    return [
+        Row(state.provider.name, False, state.reason)
+        if isinstance(state, Absent)
+        else Row(state.provider.name, True, f"a key was found; {', '.join(state.hosts)}")
+        for slug, state in sorted(states.items())
+        if slug in offered
+    ]

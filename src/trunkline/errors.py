@@ -1,0 +1,110 @@
+"""The exceptions that a caller may see, and what each means on the wire.
+
+    TrunklineError
+    ├── ConfigError              a file or variable is wrong: the start stops, with file, key and the mend
+    ├── StoreError               the store cannot be read or written
+    ├── RequestError             ends a request; status, type, whether the client should try again
+    │   ├── InvalidParams        400 invalid_params
+    │   ├── AccessDenied         403 access_denied
+    │   ├── InsufficientCredit   402 insufficient_credit
+    │   ├── InvalidModel         404 invalid_model
+    │   ├── ModelNotSupported    404 model_not_supported
+    │   ├── NotFound             404 not_found
+    │   ├── PayloadTooLarge      413 invalid_params
+    │   ├── Unprocessable        422 provider_unprocessable_entity_error
+    │   ├── RateLimited          429 rate_limit
+    │   ├── InternalError        500 internal_server_error
+    │   ├── NoProviderAvailable  502 no_provider_available
+    │   ├── Overloaded           503 overloaded
+    │   └── UpstreamTimeout      504 provider_timeout
+    └── TransportError           an upstream call failed below HTTP (see `execution.transport`); never leaves `execution`
+
+The types are ZenMux's words (https://docs.zenmux.ai/guide/advanced/error-codes), so that clients which read them decide rightly.
+"""
+
+
+class TrunklineError(Exception):
+    """Root of everything that this project raises on purpose."""
+
+
+class ConfigError(TrunklineError):
+    """Configuration that cannot be used. `where` names file and key; the message ends with what would fix it."""
+
+    def __init__(self, message: str, *, where: str = "") -> None:
+        super().__init__(f"{where}: {message}" if where else message)
+        self.where = where
+
+
+class StoreError(TrunklineError):
+    """The store could not be opened, read or written."""
+
+
+class TransportError(TrunklineError):
+    """An upstream call failed below HTTP. `kind` is one of the causes that `routing` and the records know."""
+
+    kind = "transport"
+
+
+class RequestError(TrunklineError):
+    """Ends a request. `param` names the field of the caller that is at fault, if one is."""
+
+    status = 500
+    type = "internal_server_error"
+
+    def __init__(self, message: str, *, param: str | None = None, retry_after_s: float | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.param = param
+        self.retry_after_s = retry_after_s
+
+
+class InvalidParams(RequestError):
+    status, type = 400, "invalid_params"
+
+
+class AccessDenied(RequestError):
+    status, type = 403, "access_denied"
+
+
+class InsufficientCredit(RequestError):
+    status, type = 402, "insufficient_credit"
+
+
+class InvalidModel(RequestError):
+    status, type = 404, "invalid_model"
+
+
+class ModelNotSupported(RequestError):
+    status, type = 404, "model_not_supported"
+
+
+class NotFound(RequestError):
+    status, type = 404, "not_found"
+
+
+class PayloadTooLarge(RequestError):
+    status, type = 413, "invalid_params"
+
+
+class Unprocessable(RequestError):
+    status, type = 422, "provider_unprocessable_entity_error"
+
+
+class RateLimited(RequestError):
+    status, type = 429, "rate_limit"
+
+
+class InternalError(RequestError):
+    status, type = 500, "internal_server_error"
+
+
+class NoProviderAvailable(RequestError):
+    status, type = 502, "no_provider_available"
+
+
+class Overloaded(RequestError):
+    status, type = 503, "overloaded"
+
+
+class UpstreamTimeout(RequestError):
+    status, type = 504, "provider_timeout"

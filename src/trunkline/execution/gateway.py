@@ -1,0 +1,83 @@
+"""What every request shares: the catalog in force, accounts, health, the way upstream and into the store.
+
+`Snapshot` is replaced as a whole by a reload; a request keeps the one that it began with. `Gateway` lives as long as the process.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from trunkline.catalog.types import Catalog, Model, Offer
+from trunkline.execution.transport.types import Transport
+from trunkline.ir.usage import Usage
+from trunkline.pricing.types import Cost
+from trunkline.providers.accounts import Absent, Account
+from trunkline.records.types import RecordSink
+from trunkline.routing.health import Health
+
+
+@dataclass(frozen=True)
+class Policy:
+    """The operator's settings that a request may meet (`[gateway]`). Times are seconds, sizes bytes."""
+
+    include_cost: bool = True
+    require_parameters: bool = False
+    keepalive_s: float = 10.0
+    drain_cap_s: float = 30.0
+    max_body_bytes: int = 32 * 1024 * 1024
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """One state of the configuration."""
+
+    catalog: Catalog
+    accounts: Mapping[str, Account | Absent]
+    policy: Policy
+    price: Callable[[Offer, Usage, float, str | None], Cost]
+    """Of an offer, a usage, at a Unix time in ms, in a service tier."""
+
+    def reachable(self, model: Model) -> list[Offer]:
+        """The offers whose provider can be called."""
+        return [offer for offer in model.offers if isinstance(self.accounts.get(offer.provider), Account)]
+
+    def account(self, provider: str) -> Account:
+        """Of a provider that can be called."""
+        account = self.accounts[provider]
+        assert isinstance(account, Account)
+        return account
+
+
+@dataclass(frozen=True)
+class Clock:
+    """Time and ids, so that tests can set them. `now_s` is monotonic, `unix_ms` the world's, `today` an ISO date in UTC."""
+
+    now_s: Callable[[], float]
+    unix_ms: Callable[[], float]
+    today: Callable[[], str]
+    new_id: Callable[[], str]
+
+
+@dataclass
+class Gateway:
+    """The services of one data-plane process."""
+
+    snapshot: Snapshot
+    transports: Mapping[str, Transport]
+    """Profile of a provider -> the client that reaches it; `""` is the ordinary one."""
+    health: Health
+    sink: RecordSink
+    clock: Clock
+    turns: dict[str, int] = field(default_factory=dict)
+    """Provider -> how often it was called: keys are taken in turn."""
+
+    def transport(self, account: Account) -> Transport:
+        """The client for a provider."""
+        return self.transports.get(account.provider.profile) or self.transports[""]
+
+    def next_key(self, account: Account) -> str | None:
+        """The key whose turn it is."""
+        if not account.keys:
+            return None
+        turn = self.turns.get(account.provider.slug, 0)
+        self.turns[account.provider.slug] = turn + 1
+        return account.keys[turn % len(account.keys)]

@@ -1,0 +1,116 @@
+"""What `execution` and the transport say to each other. Sizes are bytes, times seconds."""
+
+from typing import Protocol
+
+import msgspec
+
+from trunkline.errors import TransportError
+
+
+class Origin(msgspec.Struct, frozen=True):
+    """Where to connect. `unix_path` wins over host and port. `guarded` refuses private, loopback, link-local and metadata addresses;
+    link-local ones (cloud metadata) are refused even where it is false."""
+
+    scheme: str
+    host: str
+    port: int
+    unix_path: str = ""
+    guarded: bool = True
+
+
+class UpstreamRequest(msgspec.Struct, frozen=True):
+    """One call. `headers` are complete but for Host, Content-Length, Connection and Accept-Encoding (identity), which the transport adds."""
+
+    origin: Origin
+    method: bytes
+    target: bytes
+    """Path and query, as sent."""
+    headers: tuple[tuple[bytes, bytes], ...]
+    body: bytes
+    connect_s: float = 5.0
+    first_byte_s: float = 120.0
+    """From sent to the head of the answer."""
+    idle_s: float = 60.0
+    """Between two reads of the body."""
+    total_s: float = 900.0
+    idempotent: bool = False
+    """A stale kept-alive connection is tried again once in any case, when nothing of an answer came."""
+
+
+class ConnectFailed(TransportError):
+    """DNS, refused, unreachable, or an address that the guard forbids."""
+
+    kind = "connect"
+
+
+class TlsFailed(TransportError):
+    """The certificate or the handshake was not good."""
+
+    kind = "tls"
+
+
+class ConnectTimeout(TransportError):
+    kind = "timeout_connect"
+
+
+class FirstByteTimeout(TransportError):
+    kind = "timeout_first_event"
+
+
+class IdleTimeout(TransportError):
+    kind = "timeout_idle"
+
+
+class TotalTimeout(TransportError):
+    kind = "timeout_total"
+
+
+class Reset(TransportError):
+    """The peer closed or reset before the head of the answer was complete."""
+
+    kind = "reset"
+
+
+class Truncated(TransportError):
+    """The peer closed inside the body (fewer bytes than announced, no last chunk)."""
+
+    kind = "truncated"
+
+
+class Malformed(TransportError):
+    """What came is not HTTP/1.1, or passes a limit on head or chunk sizes."""
+
+    kind = "malformed"
+
+
+class UpstreamResponse(Protocol):
+    """An answer whose head has come. It must be read to its end, or `abort`ed: either gives the connection back or closes it."""
+
+    status: int
+    headers: list[tuple[bytes, bytes]]
+    """Names in lower case, in order."""
+    reused: bool
+    sent_at: float
+    """Loop time at which the request was handed to the socket."""
+    idle_s: float
+    """May be changed while the body is read: before the first event of a stream another deadline holds than after it."""
+
+    async def chunk(self) -> bytes:
+        """The next bytes of the body as they came (several reads may be joined), b"" at the end; a TransportError where it breaks."""
+        ...
+
+    async def read(self, limit_bytes: int) -> bytes:
+        """The whole body; `Malformed` past the limit."""
+        ...
+
+    def abort(self) -> None:
+        """Close the connection at once, unless the answer has ended. Never raises, may be called twice."""
+        ...
+
+
+class Transport(Protocol):
+    """The HTTP client seam."""
+
+    async def send(self, request: UpstreamRequest) -> UpstreamResponse: ...
+
+    async def aclose(self) -> None: ...

@@ -1,0 +1,1 @@
+"""The canonical form: what a request, an answer and their usage mean, whatever protocol carried them."""

@@ -1,0 +1,1 @@
+"""What usage costs: `price(usage, lines, ...) -> Cost`, exact, a line per bucket."""

@@ -1,0 +1,252 @@
+"""A Chat Completions request: what it asks for (`read`), and the body that a given offer gets (`upstream_body`).
+
+In: the caller's bytes. Out: `ChatRequest` with `RequestFacts`; bytes for the provider, in which every value that is not ours to change is as it came.
+"""
+
+import re
+from collections.abc import Iterable, Mapping
+
+import msgspec
+
+from trunkline.errors import InvalidParams
+from trunkline.ir.facts import RequestFacts
+from trunkline.protocols.openai_chat import NAME
+from trunkline.protocols.rawjson import Fields, is_null, join, raw, split
+
+GATEWAY_KEYS = ("provider", "models", "model_routing_config", "usage", "transforms", "route", "plugins")
+"""Ours and other gateways' (OpenRouter, ZenMux): always taken out, a provider would refuse them."""
+
+_LIMITS = ("max_completion_tokens", "max_tokens")
+# The marks of parts that are not text, as they stand in a message; each is only looked at more closely when it is there.
+_MEDIA = {b"image_url": "image", b"input_audio": "audio", b'"file"': "file", b"video_url": "video"}
+_DATA_URL = re.compile(rb'"data:[^"]*"|"data"\s*:\s*"[^"]*"|"file_data"\s*:\s*"[^"]*"')
+
+
+class ChatRequest(msgspec.Struct, frozen=True):
+    """The caller's request, taken apart at the top level only."""
+
+    fields: Fields
+    facts: RequestFacts
+
+
+class _Provider(msgspec.Struct):
+    require_parameters: bool | None = None
+
+
+class _Usage(msgspec.Struct):
+    include: bool | None = None
+
+
+class _StreamOptions(msgspec.Struct):
+    include_usage: bool | None = None
+
+
+class _Kind(msgspec.Struct):
+    type: str = ""
+
+
+class _Reasoning(msgspec.Struct):
+    effort: str | None = None
+    max_tokens: int | None = None
+    enabled: bool | None = None
+
+
+class _Part(msgspec.Struct):
+    type: str = ""
+
+
+class _Message(msgspec.Struct):
+    content: str | list[_Part] | None = None
+
+
+class _Asked(msgspec.Struct):
+    """The small fields that decide something; their types are checked in one go."""
+
+    model: str | None = None
+    stream: bool | None = None
+    max_completion_tokens: int | None = None
+    max_tokens: int | None = None
+    stop: str | list[str] | None = None
+    usage: _Usage | None = None
+    stream_options: _StreamOptions | None = None
+    provider: _Provider | None = None
+    reasoning_effort: str | None = None
+    reasoning: _Reasoning | None = None
+    response_format: _Kind | None = None
+
+
+_asked_decoder = msgspec.json.Decoder(_Asked)
+_messages_decoder = msgspec.json.Decoder(list[_Message])
+_reasoning_decoder = msgspec.json.Decoder(_Reasoning)
+_FAULTY_FIELD = re.compile(r"at `\$\.(\w+)")
+_NO_WORDS = b"null"
+
+
+def read(body: bytes, vocabulary: frozenset[str]) -> ChatRequest:
+    """Look at a request. Raises `InvalidParams` naming the field and the mend; fields that it does not know are left alone."""
+    fields = _fields(body)
+    asked = _asked(fields)
+    if not asked.model:
+        mend = "name one, for example `openai/o4-mini`. GET /api/v1/models lists them."
+        raise InvalidParams(f"`model` is missing: {mend}", param="model")
+    messages = bytes(fields.get("messages", b""))
+    if not messages.startswith(b"[") or _is_empty_list(messages):
+        raise InvalidParams("`messages` must be a list with at least one message.", param="messages")
+    usage, options, provider = asked.usage, asked.stream_options, asked.provider
+    facts = RequestFacts(
+        protocol=NAME,
+        model=asked.model,
+        stream=bool(asked.stream),
+        prompt_bytes=_prompt_bytes(fields, messages),
+        max_output_tokens=_output_limit(asked),
+        parameters=_parameters(fields, vocabulary),
+        modalities=_modalities(messages),
+        needs=_needs(fields, asked),
+        stop=_stop(asked.stop),
+        require_parameters=provider.require_parameters if provider else None,
+        include_cost=usage.include if usage else None,
+        wants_usage=bool((options and options.include_usage) or (usage and usage.include)),
+        session_id=_session(fields),
+    )
+    return ChatRequest(fields, facts)
+
+
+def upstream_body(
+    request: ChatRequest,
+    *,
+    model: str,
+    drop: Iterable[str],
+    rename: Mapping[str, str],
+    ask_usage: bool,
+) -> bytes:
+    """The bytes for one offer. `drop` are fields that it must not see, `rename` maps the caller's word to the provider's (design.md 3.7).
+
+    A field that is renamed onto one that is set as well gives way to it. `ask_usage` adds `stream_options.include_usage` to a stream.
+    """
+    fields = dict(request.fields)
+    for name in GATEWAY_KEYS:
+        fields.pop(name, None)
+    for name in drop:
+        fields.pop(name, None)
+    for name, target in rename.items():
+        _rename(fields, name, target)
+    fields["model"] = raw(model)
+    if ask_usage:
+        fields["stream_options"] = _with_usage(fields.get("stream_options"))
+    return join(fields)
+
+
+def _fields(body: bytes) -> Fields:
+    try:
+        return split(body)
+    except msgspec.ValidationError as error:
+        raise InvalidParams("The body must be a JSON object.") from error
+    except msgspec.DecodeError as error:
+        raise InvalidParams(f"The body is not valid JSON: {error}.") from error
+
+
+def _asked(fields: Fields) -> _Asked:
+    small = {name: value for name, value in fields.items() if name in _Asked.__struct_fields__}
+    try:
+        return _asked_decoder.decode(join(small))
+    except msgspec.DecodeError as error:
+        field = _FAULTY_FIELD.search(str(error))
+        name = field[1] if field else None
+        raise InvalidParams(f"`{name}` is not right: {error}.", param=name) from error
+
+
+def _is_empty_list(value: bytes) -> bool:
+    return len(value) < 64 and not value[1:-1].strip()
+
+
+def _prompt_bytes(fields: Fields, messages: bytes) -> int:
+    total = len(messages)
+    for name in ("tools", "response_format"):
+        if name in fields:
+            total += len(fields[name])
+    if b"data:" in messages or b'"data"' in messages or b"file_data" in messages:
+        total -= sum(len(match) for match in _DATA_URL.findall(messages))
+    return total
+
+
+def _output_limit(asked: _Asked) -> int | None:
+    for name in _LIMITS:
+        limit: int | None = getattr(asked, name)
+        if limit is None:
+            continue
+        if limit < 1:
+            raise InvalidParams(f"`{name}` must be at least 1.", param=name)
+        return limit
+    return None
+
+
+def _parameters(fields: Fields, vocabulary: frozenset[str]) -> tuple[str, ...]:
+    found = [name for name, value in fields.items() if name in vocabulary and not is_null(value)]
+    if "max_tokens" in fields and "max_completion_tokens" not in found and not is_null(fields["max_tokens"]):
+        found.append("max_completion_tokens")
+    return tuple(found)
+
+
+def _needs(fields: Fields, asked: _Asked) -> tuple[str, ...]:
+    needs = []
+    tools = bytes(fields.get("tools", _NO_WORDS))
+    if tools != _NO_WORDS and not _is_empty_list(tools):
+        needs.append("tools")
+    if asked.response_format is not None and asked.response_format.type not in ("", "text"):
+        needs.append("response_format")
+    if _wants_reasoning(asked):
+        needs.append("reasoning")
+    return tuple(needs)
+
+
+def _wants_reasoning(asked: _Asked) -> bool:
+    if asked.reasoning_effort is not None and asked.reasoning_effort != "none":
+        return True
+    reasoning = asked.reasoning
+    if reasoning is None or reasoning.enabled is False or reasoning.effort == "none":
+        return False
+    return bool(reasoning.enabled or reasoning.effort or reasoning.max_tokens)
+
+
+def _stop(stop: str | list[str] | None) -> tuple[str, ...]:
+    return tuple(word for word in ([stop] if isinstance(stop, str) else stop or ()) if word)
+
+
+def _session(fields: Fields) -> str:
+    value = fields.get("prompt_cache_key") or fields.get("session_id")
+    if value is None or not bytes(value).startswith(b'"'):
+        return ""
+    return str(msgspec.json.decode(value))[:256]
+
+
+def _modalities(messages: bytes) -> frozenset[str]:
+    """What goes in besides text. The marks may stand in a text too, so a hit is checked by decoding the parts' types."""
+    if not any(mark in messages for mark in _MEDIA):
+        return frozenset({"text"})
+    try:
+        decoded = _messages_decoder.decode(messages)
+    except msgspec.DecodeError as error:
+        raise InvalidParams(f"`messages` is not right: {error}.", param="messages") from error
+    kinds = {part.type for message in decoded if isinstance(message.content, list) for part in message.content}
+    return frozenset({"text"} | {name for mark, name in _MEDIA.items() if mark.strip(b'"').decode() in kinds})
+
+
+def _rename(fields: Fields, name: str, target: str) -> None:
+    value = fields.pop(name, None)
+    if value is None or is_null(value) or not is_null(fields.get(target)):
+        return
+    if name == "reasoning" and target == "reasoning_effort":
+        effort = _reasoning_decoder.decode(value).effort
+        if effort:
+            fields[target] = raw(effort)
+        return
+    fields[target] = value
+
+
+def _with_usage(options: msgspec.Raw | None) -> msgspec.Raw:
+    if is_null(options):
+        return msgspec.Raw(b'{"include_usage":true}')
+    assert options is not None
+    fields = split(bytes(options))
+    fields["include_usage"] = msgspec.Raw(b"true")
+    return msgspec.Raw(join(fields))

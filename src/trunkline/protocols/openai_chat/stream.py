@@ -1,0 +1,151 @@
+"""A stream of Chat Completions, watched as it passes. In: whole SSE events. Out: what the record needs; which event is to be held for its usage.
+
+The bytes belong to the caller: nothing here changes them, but for `put_cost`, which edits the one event that carries usage (design.md 3.7).
+"""
+
+import re
+
+import msgspec
+
+from trunkline.protocols.openai_chat.usage import put_cost as put_cost_in_place
+from trunkline.protocols.openai_chat.usage import with_cost
+from trunkline.protocols.rawjson import join, split
+from trunkline.protocols.sse import data_of, event
+
+DONE = b"data: [DONE]\n\n"
+# In a text a quote is escaped, so these only hit a key; null usage stands in every event of some vendors and is none.
+_USAGE = re.compile(rb'"usage"\s*:\s*\{')
+_ERROR = re.compile(rb'"error"\s*:\s*[^n\s]')
+
+
+class _Function(msgspec.Struct):
+    name: str | None = None
+    arguments: str | None = None
+
+
+class _ToolCall(msgspec.Struct):
+    function: _Function | None = None
+
+
+class _Delta(msgspec.Struct):
+    content: str | list[msgspec.Raw] | None = None
+    reasoning_content: str | None = None
+    reasoning: str | None = None
+    refusal: str | None = None
+    tool_calls: list[_ToolCall] | None = None
+    audio: msgspec.Raw = msgspec.Raw(b"")
+
+
+class _Choice(msgspec.Struct):
+    delta: _Delta | None = None
+    finish_reason: str | None = None
+
+
+class _Chunk(msgspec.Struct):
+    id: str | None = None
+    choices: list[_Choice] | None = None
+    usage: msgspec.Raw = msgspec.Raw(b"null")
+    service_tier: str | None = None
+    error: msgspec.Raw = msgspec.Raw(b"null")
+
+
+_decoder = msgspec.json.Decoder(_Chunk)
+
+
+def has_usage(block: bytes) -> bool:
+    """True where an event of the block carries usage that is not null."""
+    return b'"usage"' in block and _USAGE.search(block) is not None
+
+
+def has_error(block: bytes) -> bool:
+    """True where an event of the block carries an error that is not null."""
+    return b'"error"' in block and _ERROR.search(block) is not None
+
+
+class StreamObserver:
+    """What has been seen of one stream. Lives as long as its attempt; fed every event once, with the time at which it came (seconds, any clock)."""
+
+    __slots__ = (
+        "answer_id", "characters", "done", "error", "finish_reason", "first_at", "is_usage_only", "last_at", "malformed", "service_tier", "usage",
+    )  # fmt: skip
+
+    def __init__(self) -> None:
+        self.answer_id = ""
+        self.finish_reason = ""
+        self.service_tier: str | None = None
+        self.usage: bytes | None = None
+        self.error: bytes | None = None
+        self.characters = 0
+        self.first_at: float | None = None
+        self.last_at: float | None = None
+        self.done = False
+        self.malformed = False
+        self.is_usage_only = False
+        """The event seen last has usage and no choices."""
+
+    @property
+    def useful(self) -> bool:
+        """Something came that a caller would miss: text, reasoning, a tool call, a refusal, or an end."""
+        return self.first_at is not None or self.finish_reason != ""
+
+    def see(self, one: bytes, at: float) -> None:
+        """Take in one event. Anything that is no chunk is marked, never raised: observing must not end a stream."""
+        data = data_of(one)
+        if data is None:
+            return
+        if data == b"[DONE]":
+            self.done = True
+            return
+        try:
+            chunk = _decoder.decode(data)
+        except msgspec.DecodeError:
+            self.malformed = True
+            return
+        self._take(chunk, at)
+
+    def _take(self, chunk: _Chunk, at: float) -> None:
+        if chunk.id and not self.answer_id:
+            self.answer_id = chunk.id
+        if chunk.service_tier:
+            self.service_tier = chunk.service_tier
+        choices = chunk.choices
+        if choices:
+            for choice in choices:
+                if choice.finish_reason:
+                    self.finish_reason = choice.finish_reason
+                if choice.delta is not None and (count := _characters(choice.delta)):
+                    self.characters += count
+                    self.last_at = at
+                    if self.first_at is None:
+                        self.first_at = at
+        usage = bytes(chunk.usage)
+        if usage != b"null":
+            self.usage = usage
+            self.is_usage_only = not choices
+        error = bytes(chunk.error)
+        if error != b"null":
+            self.error = error
+
+
+def put_cost(one: bytes, usage: bytes, cost: bytes, details: bytes) -> bytes:
+    """The event that carries `usage`, with its cost put in."""
+    edited = put_cost_in_place(one, usage, cost, details)
+    if edited is not None:
+        return edited
+    fields = split(data_of(one) or b"{}")
+    fields["usage"] = msgspec.Raw(with_cost(usage, cost, details))
+    return event(join(fields))
+
+
+def _characters(delta: _Delta) -> int:
+    content = delta.content
+    total = (len(content) if isinstance(content, str) else sum(len(part) for part in content)) if content else 0
+    if delta.reasoning_content or delta.reasoning:
+        total += len(delta.reasoning_content or delta.reasoning or "")
+    if delta.refusal:
+        total += len(delta.refusal)
+    if delta.tool_calls:
+        for call in delta.tool_calls:
+            if call.function:
+                total += len(call.function.name or "") + len(call.function.arguments or "")
+    return total + len(delta.audio)

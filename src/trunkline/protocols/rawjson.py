@@ -1,0 +1,56 @@
+"""Top-level surgery on a JSON object: look at keys, replace or drop them, and leave every other value byte for byte as it came.
+
+In: bytes of an object. Out: `Fields` (key -> raw bytes of its value), and bytes again.
+"""
+
+from functools import lru_cache
+
+import msgspec
+
+Fields = dict[str, msgspec.Raw]
+"""Top-level key -> the bytes of its value. Of a key that stands twice the last one counts, as in every JSON parser in use."""
+
+_decoder = msgspec.json.Decoder(Fields)
+_NULL = b"null"
+
+
+def split(body: bytes) -> Fields:
+    """Take an object apart. Raises `msgspec.DecodeError` (of which `ValidationError` is one) where it is no JSON object."""
+    return _decoder.decode(body)
+
+
+def join(fields: Fields) -> bytes:
+    """Put an object together, keys in order. Values are copied, not read."""
+    parts: list[bytes | msgspec.Raw] = []
+    for name, value in fields.items():
+        parts += (_key(name), value)
+    if not parts:
+        return b"{}"
+    return b"{%b}" % b"".join(parts)[1:]
+
+
+def put_into(text: bytes, value: bytes, members: bytes) -> bytes | None:
+    """`text` with `members` (JSON, no braces) added at the end of the object `value` that stands in it; every other byte stays.
+
+    None where it cannot be told which place is meant (the object stands there twice, or cut by line ends), or the object is empty.
+    """
+    if text.count(value) != 1 or b":" not in value:
+        return None
+    end = text.index(value) + len(value) - 1
+    return b"%b,%b%b" % (text[:end], members, text[end:])
+
+
+def raw(value: object) -> msgspec.Raw:
+    """The bytes of a value that is put in."""
+    return msgspec.Raw(msgspec.json.encode(value))
+
+
+def is_null(value: msgspec.Raw | None) -> bool:
+    """True where a key is absent or null."""
+    return value is None or bytes(value) == _NULL
+
+
+@lru_cache(maxsize=4096)
+def _key(name: str) -> bytes:
+    """A key with what stands around it; the same few come in every request."""
+    return b",%b:" % msgspec.json.encode(name)

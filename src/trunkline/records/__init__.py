@@ -1,0 +1,1 @@
+"""The one immutable account of a request, and its durable way into the store."""

@@ -1,0 +1,119 @@
+"""`Record`, `Attempt` and `Intent`: written once, never updated. Times are Unix milliseconds in floats; money is pico-USD."""
+
+from typing import Protocol
+
+import msgspec
+
+from trunkline.ir.usage import Usage
+from trunkline.pricing.types import Cost
+
+
+class Attempt(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One upstream call of a request."""
+
+    provider: str
+    offer: str
+    upstream_model: str
+    started_ms: float
+    ended_ms: float = 0.0
+    outcome: str = "ok"
+    """`ok`, or the cause of the failure: `connect`, `tls`, `timeout_connect`, `timeout_first_event`, `timeout_idle`, `timeout_total`, `reset`,
+    `truncated`, `malformed`, `empty`, `in_stream_error`, `status` (see `status`), `client_left`, `interrupted` (by a stop of the gateway: it
+    says nothing about the provider)."""
+    status: int = 0
+    message: str = ""
+    first_token_ms: float | None = None
+    """From request sent to the first text, reasoning or tool delta (streams only), a duration."""
+    last_token_ms: float | None = None
+    """From request sent to the last delta, a duration."""
+    usage: Usage = Usage()
+    cost: Cost = Cost()
+    raw_usage: msgspec.Raw = msgspec.Raw(b"null")
+    upstream_request_id: str = ""
+    reused_connection: bool = False
+
+
+class Candidate(msgspec.Struct, frozen=True, omit_defaults=True):
+    """An offer that the plan looked at: taken at `rank`, or excluded; `reason` says why in words."""
+
+    offer: str
+    rank: int | None = None
+    reason: str = ""
+
+
+class Loss(msgspec.Struct, frozen=True):
+    """A field that did not reach the provider. `action` is `dropped`, `renamed` or `emulated`."""
+
+    field: str
+    action: str
+    reason: str
+
+
+class Record(msgspec.Struct, frozen=True, omit_defaults=True):
+    """The account of one request, whatever became of it."""
+
+    id: str
+    """Our request id, `req_...`."""
+    received_ms: float
+    ended_ms: float
+    outcome: str
+    """`ok`, `error` (answered with an error), `client_left`, `cut` (ended inside a stream), `interrupted` (found after a crash)."""
+    status: int
+    protocol: str
+    model: str
+    """The model asked for, as a slug where it is known."""
+    asked_model: str = ""
+    offer: str = ""
+    provider: str = ""
+    answer_id: str = ""
+    """The provider's own id of the answer, e.g. `chatcmpl-...`."""
+    streamed: bool = False
+    key_id: str = ""
+    app_url: str = ""
+    app_title: str = ""
+    session_id: str = ""
+    user_agent: str = ""
+    first_token_ms: float | None = None
+    """From received to the first text, reasoning or tool delta that went to the client, a duration."""
+    finish_reason: str = ""
+    error_type: str = ""
+    error_message: str = ""
+    usage: Usage = Usage()
+    """Of the answer that the client got."""
+    cost_pico_usd: int = 0
+    """Of all attempts."""
+    cost: Cost = Cost()
+    """The itemised bill of the answer; the attempts have theirs."""
+    price_version: str = ""
+    request_bytes: int = 0
+    answer_bytes: int = 0
+    attempts: tuple[Attempt, ...] = ()
+    plan: tuple[Candidate, ...] = ()
+    losses: tuple[Loss, ...] = ()
+    notes: tuple[str, ...] = ()
+    """E.g. `observer failed: ...`."""
+    simulated: bool = False
+
+
+class Intent(msgspec.Struct, frozen=True):
+    """An attempt that is about to be sent. One without an end, found at start, becomes an `interrupted` record."""
+
+    id: str
+    """The request's id."""
+    started_ms: float
+    protocol: str
+    model: str
+    offer: str
+    provider: str
+    key_id: str
+    reserved_pico_usd: int = 0
+
+
+class RecordSink(Protocol):
+    """Where records go. `intend` and `end` never wait; `room` does, when the queue is full: it is asked before a request is taken."""
+
+    def intend(self, intent: Intent) -> None: ...
+
+    def end(self, record: Record) -> None: ...
+
+    async def room(self) -> None: ...

@@ -1,0 +1,281 @@
+"""The durable writer: takes intents and records without waiting, stores them in batches from a thread of its own.
+
+In: `intend`, `end` (an append to a deque), `room`. Out: one durable transaction at most every `min_interval_s`. A store that
+fails is tried again until it takes the batch; nothing is dropped, `room` holds new requests back, `stats` shows it.
+"""
+
+import asyncio
+import contextlib
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+import msgspec
+
+from trunkline.errors import StoreError
+from trunkline.records.types import Intent, Record
+
+_BATCH_ITEMS = 2_000
+_BACK_OFF_FIRST_S = 0.05
+_BACK_OFF_LAST_S = 2.0
+
+
+class Batch(Protocol):
+    """A connection to a store. `write` is one transaction, durable on return, and may be given the same items again."""
+
+    def write(self, records: Sequence[Record], intents: Sequence[Intent], ended: Sequence[str]) -> None: ...
+
+    def close(self) -> None: ...
+
+
+class WriterStats(msgspec.Struct, frozen=True):
+    """`queued` and `written` count records and intents; `last_error` is empty while the store is well."""
+
+    queued: int
+    written: int
+    batches: int
+    failures: int
+    last_error: str
+    oldest_waiting_s: float
+    """At most this long the oldest item has waited; 0 when nothing waits."""
+
+
+class _Waiter(msgspec.Struct, frozen=True):
+    """A task that waits for the thread, in the loop that it belongs to."""
+
+    loop: asyncio.AbstractEventLoop
+    future: "asyncio.Future[None]"
+
+    def wake(self) -> None:
+        # A loop that has ended has nobody left who waits.
+        with contextlib.suppress(RuntimeError):
+            self.loop.call_soon_threadsafe(_resolve, self.future)
+
+
+class _Work(msgspec.Struct):
+    """What the thread took from the queue and has not stored yet. `barriers` wait for it."""
+
+    records: list[Record] = []
+    intents: dict[str, Intent] = {}
+    ended: list[str] = []
+    barriers: list[_Waiter] = []
+    taken: int = 0
+
+
+class RecordWriter:
+    """Implements `RecordSink`. Lives from `start` to `stop`; `intend`, `end` and `room` belong to the event loop's side.
+
+    Each flag is written by one side and read by the other in an order that loses no wake-up; there is no lock per item.
+    """
+
+    def __init__(
+        self,
+        open_batch: Callable[[], Batch],
+        *,
+        max_queue: int = 20_000,
+        min_interval_s: float = 0.02,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._open_batch = open_batch
+        self._max_queue = max_queue
+        self._min_interval_s = min_interval_s
+        self._clock = clock
+        self._queue: deque[Record | Intent | _Waiter] = deque()
+        self._room_waiters: deque[_Waiter] = deque()
+        self._work = _Work()
+        self._batch: Batch | None = None
+        # Intents that are in the store, or may be: their end must delete them.
+        self._stored_intents: set[str] = set()
+        self._wake = threading.Event()
+        self._asleep = False
+        self._stopping = threading.Event()
+        self._abandon = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="record-writer", daemon=True)
+        self._written = 0
+        self._batches = 0
+        self._failures = 0
+        self._last_error = ""
+        self._waiting_since: float | None = None
+
+    def start(self) -> None:
+        """Start the thread. A store that cannot be opened is tried again like one that cannot be written."""
+        self._thread.start()
+
+    def stop(self, timeout_s: float = 10.0) -> None:
+        """Store what is there and end the thread. Blocks. StoreError when the store did not take everything in time."""
+        self._stopping.set()
+        self._wake.set()
+        self._thread.join(timeout_s)
+        if self._thread.is_alive():
+            self._abandon.set()
+            self._thread.join()
+        left = self._queued()
+        if left:
+            raise StoreError(f"{left} records and intents could not be stored before the stop: {self._last_error}")
+
+    def intend(self, intent: Intent) -> None:
+        """Note an attempt that is about to be sent. Never waits."""
+        self._queue.append(intent)
+        if self._asleep:
+            self._rouse()
+
+    def end(self, record: Record) -> None:
+        """Hand over the record of a request. Never waits; it is durable after about `min_interval_s` and a commit."""
+        self._queue.append(record)
+        if self._asleep:
+            self._rouse()
+
+    async def room(self) -> None:
+        """Wait until the queue is below its mark; returns at once when it is."""
+        while self._queued() >= self._max_queue:
+            waiter = _new_waiter()
+            self._room_waiters.append(waiter)
+            # The thread may have made room between the check and the append, and then not have seen this waiter.
+            if self._queued() < self._max_queue:
+                return
+            await waiter.future
+
+    async def flushed(self) -> None:
+        """Wait until everything handed over so far is durable."""
+        barrier = _new_waiter()
+        self._queue.append(barrier)
+        if self._asleep:
+            self._rouse()
+        await barrier.future
+
+    def stats(self) -> WriterStats:
+        since = self._waiting_since
+        return WriterStats(
+            queued=self._queued(),
+            written=self._written,
+            batches=self._batches,
+            failures=self._failures,
+            last_error=self._last_error,
+            oldest_waiting_s=0.0 if since is None else self._clock() - since,
+        )
+
+    def _queued(self) -> int:
+        return len(self._queue) + self._work.taken
+
+    def _rouse(self) -> None:
+        self._asleep = False
+        self._wake.set()
+
+    # From here on: the thread.
+
+    def _run(self) -> None:
+        while self._await_work():
+            # Waiting before taking lets a short request's intent and record meet in one batch, where the intent falls away.
+            self._stopping.wait(self._min_interval_s)
+            self._store_queue()
+        self._close_batch()
+
+    def _await_work(self) -> bool:
+        """True when there is something to store, False when the thread is to end."""
+        while not self._queue:
+            if self._stopping.is_set():
+                return False
+            self._waiting_since = None
+            self._let_in(len(self._room_waiters))
+            self._asleep = True
+            # Whoever appended before `_asleep` was set did not rouse: look again before sleeping.
+            if not self._queue and not self._stopping.is_set():
+                self._wake.wait()
+            self._asleep = False
+            self._wake.clear()
+        if self._waiting_since is None:
+            self._waiting_since = self._clock()
+        return not self._abandon.is_set()
+
+    def _store_queue(self) -> None:
+        """Take the next items and store them, however often it takes."""
+        taken_at = self._clock()
+        self._work = self._take()
+        back_off_s = _BACK_OFF_FIRST_S
+        while not self._try_store():
+            if self._abandon.wait(back_off_s):
+                return
+            back_off_s = min(2 * back_off_s, _BACK_OFF_LAST_S)
+        self._account(self._work)
+        # What is in the queue now came after the last taking.
+        self._waiting_since = taken_at if self._queue else None
+
+    def _take(self) -> _Work:
+        """Up to `_BATCH_ITEMS` of the queue. An intent whose record comes in the same batch is not worth a row."""
+        work = _Work(taken=min(len(self._queue), _BATCH_ITEMS))
+        for _ in range(work.taken):
+            item = self._queue.popleft()
+            if type(item) is Record:
+                work.records.append(item)
+                work.intents.pop(item.id, None)
+                if item.id in self._stored_intents:
+                    work.ended.append(item.id)
+            elif type(item) is Intent:
+                work.intents[item.id] = _newest(work.intents.get(item.id), item)
+            else:
+                work.barriers.append(item)  # type: ignore[arg-type]
+        return work
+
+    def _try_store(self) -> bool:
+        work = self._work
+        # Before the attempt: one that fails may have been stored all the same.
+        self._stored_intents.update(work.intents)
+        try:
+            if work.records or work.intents:
+                self._open().write(work.records, list(work.intents.values()), work.ended)
+        except Exception as error:  # noqa: BLE001 - a background loop: whatever the store says, the batch is kept and tried again
+            self._failures += 1
+            self._last_error = str(error) or type(error).__name__
+            self._close_batch()
+            return False
+        return True
+
+    def _account(self, work: _Work) -> None:
+        self._stored_intents.difference_update(work.ended)
+        self._written += work.taken - len(work.barriers)
+        self._batches += 1
+        self._last_error = ""
+        self._work = _Work()
+        for barrier in work.barriers:
+            barrier.wake()
+        self._let_in(self._max_queue - len(self._queue))
+
+    def _let_in(self, places: int) -> None:
+        # As many as there are places, since all of them at once would pass the mark together. One that was woken may not use its
+        # place (it was cancelled), so whoever is still there when the queue is empty is let in before the thread sleeps.
+        while self._room_waiters and places > 0:
+            self._room_waiters.popleft().wake()
+            places -= 1
+
+    def _open(self) -> Batch:
+        if self._batch is None:
+            self._batch = self._open_batch()
+        return self._batch
+
+    def _close_batch(self) -> None:
+        if self._batch is not None:
+            self._batch.close()
+            self._batch = None
+
+
+def _newest(earlier: Intent | None, intent: Intent) -> Intent:
+    """A request that goes to its next offer intends again: that offer counts, from the request's first start on."""
+    if earlier is None:
+        return intent
+    return msgspec.structs.replace(
+        intent,
+        started_ms=min(earlier.started_ms, intent.started_ms),
+        reserved_pico_usd=max(earlier.reserved_pico_usd, intent.reserved_pico_usd),
+    )
+
+
+def _new_waiter() -> _Waiter:
+    loop = asyncio.get_running_loop()
+    return _Waiter(loop, loop.create_future())
+
+
+def _resolve(future: "asyncio.Future[None]") -> None:
+    if not future.done():
+        future.set_result(None)

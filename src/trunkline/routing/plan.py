@@ -1,0 +1,250 @@
+"""The plan of one request: which offers can take it, in which order, what must be left out, and the reason for each.
+
+In: the request's facts, the model's offers that can be reached, what is measured of them. Out: `Plan`. Pure, and says why (design.md section 1).
+"""
+
+from collections.abc import Callable, Sequence
+
+import msgspec
+
+from trunkline.catalog.types import PARAMETERS, Model, Offer
+from trunkline.errors import (
+    InvalidParams,
+    ModelNotSupported,
+    NoProviderAvailable,
+    PayloadTooLarge,
+    RateLimited,
+    RequestError,
+)
+from trunkline.ir.facts import RequestFacts
+from trunkline.records.types import Candidate
+from trunkline.routing.health import Figures
+
+_NOTHING: frozenset[str] = frozenset()
+
+SURE_BYTES_PER_TOKEN = 6
+"""No tokenizer in use packs ordinary text tighter on average, so a prompt of more bytes than this times the limit is refused without counting."""
+
+
+class Step(msgspec.Struct, frozen=True):
+    """One offer to try. `dropped` are parameters that it does not take, left out with notice; `emulated` those that we do on the answer."""
+
+    offer: Offer
+    dropped: tuple[str, ...] = ()
+    emulated: tuple[str, ...] = ()
+
+
+class Plan(msgspec.Struct, frozen=True):
+    """The ordered offers, and the reason for every candidate."""
+
+    steps: tuple[Step, ...]
+    candidates: tuple[Candidate, ...]
+
+
+class _Exclusion(msgspec.Struct, frozen=True):
+    """Why an offer cannot take the request, and how that is told when it holds for all of them."""
+
+    reason: str
+    error: type[RequestError] = ModelNotSupported
+    param: str | None = None
+
+
+def plan(
+    facts: RequestFacts,
+    model: Model,
+    offers: Sequence[Offer],
+    figures: Callable[[str], Figures],
+    *,
+    require_parameters: bool,
+    today: str,
+) -> Plan:
+    """Order the offers that can take the request: unmeasured ones first, then by first-token latency, lowest first.
+
+    Raises a `RequestError` that says why no offer is left. `today` is an ISO date; `offers` are those whose provider can be reached.
+    """
+    able, excluded = _able(facts, model, offers, today)
+    if not able:
+        raise _none_left(model, excluded)
+    missing = {offer.id: _unsupported(facts.parameters, offer) for offer in able}
+    unknown = frozenset.intersection(*missing.values())
+    if unknown and require_parameters:
+        names = ", ".join(sorted(unknown))
+        raise ModelNotSupported(
+            f"No offer of {model.slug} supports: {names}. Leave it out, or leave `provider.require_parameters` out.",
+            param=min(unknown),
+        )
+    able, refused = _keep_those_that_miss_least(able, missing, unknown, require_parameters)
+    excluded.update(refused)
+    if not able:
+        raise _none_left(model, excluded)
+    known = {offer.id: figures(offer.id) for offer in able}
+    awake = [offer for offer in able if known[offer.id].rest_s <= 0]
+    if not awake:
+        raise _resting(model, [known[offer.id] for offer in able])
+    ordered = sorted(awake, key=lambda offer: _rank(known[offer.id], len(missing[offer.id])))
+    steps = tuple([_step(offer, facts, missing[offer.id]) for offer in ordered])
+    return Plan(steps, (*_taken(ordered, known), *_resting_candidates(able, known), *_excluded(excluded)))
+
+
+def _able(
+    facts: RequestFacts, model: Model, offers: Sequence[Offer], today: str
+) -> tuple[list[Offer], dict[str, _Exclusion]]:
+    able: list[Offer] = []
+    excluded: dict[str, _Exclusion] = {}
+    for offer in offers:
+        why = _exclusion(facts, model, offer, today)
+        if why is None:
+            able.append(offer)
+        else:
+            excluded[offer.id] = why
+    return able, excluded
+
+
+def _exclusion(facts: RequestFacts, model: Model, offer: Offer, today: str) -> _Exclusion | None:
+    if offer.shutdown_on is not None and offer.shutdown_on <= today:
+        return _Exclusion(f"shut down on {offer.shutdown_on}")
+    if facts.protocol not in offer.protocols:
+        return _Exclusion(f"does not speak {facts.protocol}")
+    return (
+        _modality(facts, model, offer)
+        or _need(facts, model, offer)
+        or _output_limit(facts, model, offer)
+        or _size(facts, model, offer)
+    )
+
+
+def _modality(facts: RequestFacts, model: Model, offer: Offer) -> _Exclusion | None:
+    taken = offer.input if offer.input is not None else model.input
+    for kind in facts.modalities:
+        if kind not in taken:
+            return _Exclusion(f"takes no {kind} input", param="messages")
+    return None
+
+
+def _need(facts: RequestFacts, model: Model, offer: Offer) -> _Exclusion | None:
+    for need in facts.needs:
+        if need == "reasoning":
+            if not model.reasoning:
+                return _Exclusion("does not reason", param="reasoning_effort")
+        elif offer.supported_parameters is not None and need not in offer.supported_parameters:
+            return _Exclusion(f"does not support `{need}`", param=need)
+    return None
+
+
+def _output_limit(facts: RequestFacts, model: Model, offer: Offer) -> _Exclusion | None:
+    limit = offer.max_output_tokens or model.max_output_tokens
+    asked = facts.max_output_tokens
+    if limit and asked is not None and asked > limit:
+        return _Exclusion(
+            f"gives at most {limit} output tokens, {asked} were asked for", InvalidParams, "max_completion_tokens"
+        )
+    return None
+
+
+def _size(facts: RequestFacts, model: Model, offer: Offer) -> _Exclusion | None:
+    limit = offer.max_input_tokens or offer.context_tokens or model.context_tokens
+    if not limit or facts.prompt_bytes <= limit:
+        return None
+    tokens = facts.prompt_bytes // SURE_BYTES_PER_TOKEN
+    if tokens > limit:
+        return _Exclusion(f"prompt is too long: {tokens} tokens > {limit} maximum", PayloadTooLarge, "messages")
+    return None
+
+
+def _unsupported(parameters: tuple[str, ...], offer: Offer) -> frozenset[str]:
+    supported = offer.supported_parameters
+    if supported is None or not parameters:
+        return _NOTHING
+    return frozenset(
+        name
+        for name in parameters
+        if name in PARAMETERS
+        and name not in supported
+        and name not in offer.emulated_parameters
+        and not _covered(name, offer)
+    )
+
+
+def _covered(name: str, offer: Offer) -> bool:
+    """A word that is renamed on its way is supported when its target is."""
+    supported = offer.supported_parameters or ()
+    return name == "reasoning" and "reasoning_effort" in supported
+
+
+def _keep_those_that_miss_least(
+    offers: list[Offer], missing: dict[str, frozenset[str]], unknown: frozenset[str], require_parameters: bool
+) -> tuple[list[Offer], dict[str, _Exclusion]]:
+    """Offers that miss nothing but what all of them miss; where there is none, those that miss least, unless all is required."""
+    if not any(missing.values()):
+        return offers, {}
+    least = min(len(missing[offer.id]) for offer in offers)
+    allowed = len(unknown) if require_parameters else max(least, len(unknown))
+    kept = [offer for offer in offers if len(missing[offer.id]) <= allowed]
+    refused = {
+        offer.id: _Exclusion(
+            f"does not support: {', '.join(sorted(missing[offer.id] - unknown))}", param=min(missing[offer.id])
+        )
+        for offer in offers
+        if len(missing[offer.id]) > allowed
+    }
+    return kept, refused
+
+
+def _rank(figures: Figures, missing: int) -> tuple[int, bool, float]:
+    if figures.first_token_ms is None:
+        return missing, figures.failed_lately, 0.0
+    return missing, figures.failed_lately, figures.first_token_ms
+
+
+def _step(offer: Offer, facts: RequestFacts, missing: frozenset[str]) -> Step:
+    if not facts.parameters:
+        return Step(offer)
+    emulated = tuple([name for name in facts.parameters if name in offer.emulated_parameters])
+    return Step(offer, tuple(sorted(missing)), emulated)
+
+
+def _taken(ordered: list[Offer], known: dict[str, Figures]) -> list[Candidate]:
+    return [Candidate(offer.id, rank, _reason(known[offer.id])) for rank, offer in enumerate(ordered, 1)]
+
+
+def _reason(figures: Figures) -> str:
+    lately = ", failed lately" if figures.failed_lately else ""
+    if figures.first_token_ms is None:
+        return f"first-token latency not measured yet{lately}"
+    return f"first-token latency {figures.first_token_ms:.0f} ms{lately}"
+
+
+def _resting_candidates(offers: list[Offer], known: dict[str, Figures]) -> list[Candidate]:
+    return [
+        Candidate(
+            offer.id,
+            None,
+            f"asked to be left alone for {known[offer.id].rest_s:.0f} s (status {known[offer.id].rest_status})",
+        )
+        for offer in offers
+        if known[offer.id].rest_s > 0
+    ]
+
+
+def _excluded(excluded: dict[str, _Exclusion]) -> list[Candidate]:
+    return [Candidate(offer, None, why.reason) for offer, why in excluded.items()]
+
+
+def _none_left(model: Model, excluded: dict[str, _Exclusion]) -> RequestError:
+    """The answer where no offer can take the request: if one cause holds for all, it is told as such."""
+    reasons = "; ".join(f"{offer.rpartition(':')[2]} {why.reason}" for offer, why in excluded.items())
+    errors = {why.error for why in excluded.values()}
+    if not excluded:
+        return NoProviderAvailable(f"No offer of {model.slug} can be reached.")
+    error = errors.pop() if len(errors) == 1 else ModelNotSupported
+    return error(
+        f"No offer of {model.slug} can take this request: {reasons}.", param=next(iter(excluded.values())).param
+    )
+
+
+def _resting(model: Model, figures: list[Figures]) -> RequestError:
+    soonest = min(figures, key=lambda known: known.rest_s)
+    message = f"Every offer of {model.slug} asked to be left alone for now."
+    if soonest.rest_status == 429:
+        return RateLimited(message, retry_after_s=soonest.rest_s)
+    return NoProviderAvailable(message, retry_after_s=soonest.rest_s)

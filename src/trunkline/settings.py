@@ -1,0 +1,448 @@
+"""Settings: one frozen `Settings` from `trunkline.toml` and the environment. The only file that reads `os.environ`.
+
+In: a path and a mapping of variables. Out: `Settings`, or one `ConfigError` that lists every fault with file, key and
+what mends it.
+Secrets are written as `env:NAME`, `file:PATH` or the value itself; they are resolved here and never shown by a repr or
+an error.
+"""
+
+import contextlib
+import difflib
+import ipaddress
+import os
+import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from types import MappingProxyType
+from typing import Annotated, Any
+from urllib.parse import urlsplit
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from trunkline.catalog.load import overlay_layers
+from trunkline.catalog.schema import CatalogLayer, ProviderLayer, parse_layer
+from trunkline.errors import ConfigError
+
+DEFAULT_FILE = Path("trunkline.toml")
+
+OVERRIDES = {
+    "TRUNKLINE_HOST": ("server", "host"),
+    "TRUNKLINE_PORT": ("server", "port"),
+    "TRUNKLINE_STORE_URL": ("store", "url"),
+}
+"""Variables that win over the file. `TRUNKLINE_CONFIG` names the file itself."""
+
+Seconds = Annotated[float, Field(ge=0, le=86_400)]
+Names = Annotated[tuple[str, ...], Field(strict=False)]
+FilePath = Annotated[Path, Field(strict=False)]
+
+
+class _Section(BaseModel):
+    """What all sections share: no key that we do not know, no silent conversion, no change afterwards."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, hide_input_in_errors=True)
+
+
+class ServerSettings(_Section):
+    """Where the gateway listens, and whom it believes."""
+
+    host: str = Field("127.0.0.1", min_length=1)
+    port: int = Field(8080, ge=0, le=65_535)
+    tls_cert: FilePath | None = None
+    tls_key: FilePath | None = None
+    public_url: str | None = None
+    trusted_proxies: Names = ()
+    cors_origins: Names = ()
+    max_body_bytes: int = Field(32 * 1024 * 1024, ge=1_024)
+    drain_s: Seconds = 30.0
+
+    @field_validator("public_url")
+    @classmethod
+    def _public_url_is_web(cls, value: str | None) -> str | None:
+        if value is None:
+            return None
+        parts = urlsplit(value)
+        if parts.scheme not in ("http", "https") or not parts.netloc or parts.query or parts.fragment:
+            raise ValueError('must be an address such as "https://llm.example.com"')
+        return value.rstrip("/")
+
+    @field_validator("trusted_proxies")
+    @classmethod
+    def _proxies_are_networks(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for item in value:
+            if not _is_network(item):
+                raise ValueError('must hold addresses or networks, such as "10.0.0.0/8"')
+        return value
+
+    @field_validator("cors_origins")
+    @classmethod
+    def _origins_are_bare(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for item in value:
+            if not _is_origin(item):
+                raise ValueError('must hold "*" or origins without a path, such as "https://app.example.com"')
+        return value
+
+    @model_validator(mode="after")
+    def _tls_is_a_pair(self) -> "ServerSettings":
+        if (self.tls_cert is None) != (self.tls_key is None):
+            raise ValueError("needs tls_cert and tls_key together; set the missing one or take both out")
+        for path in (self.tls_cert, self.tls_key):
+            if path is not None and not path.is_file():
+                raise ValueError(f"names {path}, which is no file; correct the path")
+        return self
+
+
+class StoreSettings(_Section):
+    """Where records and keys are kept."""
+
+    url: str = "sqlite:///trunkline.db"
+
+    @field_validator("url")
+    @classmethod
+    def _url_is_a_sqlite_file(cls, value: str) -> str:
+        if value.startswith(("postgresql:", "postgres:", "postgresql+")):
+            raise ValueError('PostgreSQL is not in this version; use "sqlite:///trunkline.db"')
+        path = value.removeprefix("sqlite:///")
+        if path == value or path in ("", ":memory:") or set(path) & set("?#"):
+            raise ValueError('must be a SQLite file: "sqlite:///trunkline.db", or "sqlite:////absolute/path.db"')
+        return value
+
+    @property
+    def path(self) -> Path:
+        """The SQLite file, absolute. A relative one counts from the working directory."""
+        return Path(self.url.removeprefix("sqlite:///")).expanduser().absolute()
+
+
+class AuthSettings(_Section):
+    """The master key, resolved; None means that one is made and kept in the secrets file."""
+
+    master_key: str | None = Field(None, repr=False)
+
+
+class SharedSettings(_Section):
+    """Shared state of several processes. Accepted so that the error can say what to do; there is none in this
+    version."""
+
+    url: str | None = Field(None, repr=False)
+
+    @field_validator("url")
+    @classmethod
+    def _not_yet(cls, value: str | None) -> None:
+        if value is not None:
+            raise ValueError("shared state is not in this version; take [shared] out, one process on SQLite needs none")
+
+
+class GatewaySettings(_Section):
+    """How requests are treated where they do not say so themselves."""
+
+    include_cost: bool = True
+    keepalive_s: Seconds = 10.0
+    require_parameters: bool = False
+    drain_cap_s: Seconds = 30.0
+    """How long an answer is read on for its usage after its client left, where leaving does not stop the provider's
+    meter."""
+
+
+class EmbeddedSettings(_Section):
+    """The local model. `cache_dir` is where weights are kept; None in the file means the user's cache."""
+
+    enabled: bool = True
+    idle_stop_s: Seconds = 600.0
+    cache_dir: FilePath | None = None
+
+
+class DetectSettings(_Section):
+    """Servers that already run on this machine."""
+
+    local_servers: bool = True
+
+
+class PagesSettings(_Section):
+    """Whether pages are shown to everyone who reaches the port."""
+
+    public: bool = True
+
+
+class _File(_Section):
+    """What a file may hold, but for `providers` and `models`: these go to `catalog.schema`."""
+
+    server: ServerSettings = ServerSettings()
+    store: StoreSettings = StoreSettings()
+    auth: AuthSettings = AuthSettings()
+    shared: SharedSettings = SharedSettings()
+    gateway: GatewaySettings = GatewaySettings()
+    embedded: EmbeddedSettings = EmbeddedSettings()
+    detect: DetectSettings = DetectSettings()
+    pages: PagesSettings = PagesSettings()
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Everything the operator decided. Lives as long as the process, or until a reload puts a new one in its place."""
+
+    path: Path | None
+    """The file it came from."""
+    server: ServerSettings
+    store: StoreSettings
+    auth: AuthSettings
+    gateway: GatewaySettings
+    embedded: EmbeddedSettings
+    detect: DetectSettings
+    pages: PagesSettings
+    catalog_layer: CatalogLayer
+    provider_keys: Mapping[str, tuple[str, ...]] = field(repr=False)
+    """Provider -> its keys from the file, resolved. Keys from the usual variables are not here: see `Provider.key_env`
+    and `env`."""
+    env: Mapping[str, str] = field(repr=False)
+    """The environment as it was found. Never shown."""
+
+    @property
+    def cache_dir(self) -> Path:
+        """Where downloaded things are kept: `[embedded] cache_dir`, `$TRUNKLINE_CACHE`, or `trunkline` in the user's
+        cache."""
+        if self.embedded.cache_dir is not None:
+            return self.embedded.cache_dir
+        if self.env.get("TRUNKLINE_CACHE"):
+            return Path(self.env["TRUNKLINE_CACHE"])
+        home = Path(self.env.get("HOME") or Path.home())
+        return Path(self.env.get("XDG_CACHE_HOME") or home / ".cache") / "trunkline"
+
+    @property
+    def secrets_path(self) -> Path:
+        """Pepper and master key, beside the store."""
+        return self.store.path.with_name(self.store.path.name + ".secrets")
+
+    @property
+    def pid_path(self) -> Path:
+        """Held locked by the running `serve`, beside the store."""
+        return self.store.path.with_name(self.store.path.name + ".pid")
+
+    @property
+    def overlay_dir(self) -> Path | None:
+        """`catalog.d` beside the file, where there is one."""
+        return _overlay_dir(self.path)
+
+    @property
+    def address(self) -> str:
+        """The address to give to clients, without a path."""
+        return self.server.public_url or self.local_address
+
+    @property
+    def local_address(self) -> str:
+        """The address at which this machine reaches the gateway."""
+        scheme = "https" if self.server.tls_cert else "http"
+        host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(self.server.host, self.server.host)  # noqa: S104 - shown, not bound
+        return f"{scheme}://{f'[{host}]' if ':' in host else host}:{self.server.port}"
+
+
+def load_settings(path: Path | None = None, env: Mapping[str, str] | None = None) -> Settings:
+    """Read the file (given, `$TRUNKLINE_CONFIG`, or ./trunkline.toml if there) and the environment. Raises ConfigError
+    with all faults."""
+    environment = MappingProxyType(dict(os.environ if env is None else env))
+    path = path or _file_of(environment)
+    faults: list[str] = []
+    raw = _read(path) if path else {}
+    layer = _layer(raw, str(path or "trunkline.toml"), faults)
+    file = _validated(raw, path, environment, faults)
+    auth = _resolved_auth(file.auth, environment, f"{path}: auth.master_key", faults)
+    keys = _provider_keys([*_overlays(path, faults), layer], environment, faults)
+    if faults:
+        raise _config_error(faults)
+    sections = {name: getattr(file, name) for name in _File.model_fields if name not in ("auth", "shared")}
+    return Settings(path=path, auth=auth, catalog_layer=layer, provider_keys=keys, env=environment, **sections)
+
+
+def with_address(settings: Settings, host: str | None = None, port: int | None = None) -> Settings:
+    """The same settings, listening elsewhere: what `--host` and `--port` mean."""
+    changed = {key: value for key, value in (("host", host), ("port", port)) if value is not None}
+    return replace(settings, server=settings.server.model_copy(update=changed))
+
+
+def resolve_secret(text: str, env: Mapping[str, str], where: str) -> str:
+    """The secret that `env:NAME`, `file:PATH` or the text itself stands for. Raises ConfigError naming `where` and the
+    mend."""
+    kind, colon, name = text.partition(":")
+    if colon and kind == "env":
+        secret, mend = env.get(name, ""), f"the variable {name} is not set or empty; set it, or take the key out"
+    elif colon and kind == "file":
+        secret, mend = _secret_of_file(Path(name)), f"the file {name} is empty or cannot be read; put the secret in"
+    else:
+        secret, mend = text, 'is empty; write "env:NAME", "file:PATH" or the secret itself, or take the key out'
+    secret = secret.strip()
+    if not secret:
+        raise ConfigError(mend, where=where)
+    if not (secret.isascii() and secret.isprintable()) or " " in secret:
+        raise ConfigError("holds blanks, control or non-ASCII characters, which no key has; copy it anew", where=where)
+    return secret
+
+
+def _secret_of_file(path: Path) -> str:
+    try:
+        return path.read_text("utf-8")
+    except (OSError, UnicodeDecodeError):
+        return ""
+
+
+def _file_of(env: Mapping[str, str]) -> Path | None:
+    named = env.get("TRUNKLINE_CONFIG")
+    if named and not Path(named).is_file():
+        raise ConfigError(
+            f"names {named}, which is no file; correct the path or unset the variable", where="TRUNKLINE_CONFIG"
+        )
+    if named:
+        return Path(named)
+    return DEFAULT_FILE if DEFAULT_FILE.is_file() else None
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text("utf-8"))
+    except FileNotFoundError:
+        raise ConfigError("there is no such file; correct the path after --config", where=str(path)) from None
+    except OSError as error:
+        raise ConfigError(f"cannot be read: {error.strerror}; check its owner and mode", where=str(path)) from None
+    except UnicodeDecodeError:
+        raise ConfigError("is not UTF-8 text; save it as UTF-8", where=str(path)) from None
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"is not valid TOML: {error}; correct that line", where=str(path)) from None
+
+
+def _layer(raw: dict[str, Any], where: str, faults: list[str]) -> CatalogLayer:
+    part: dict[str, Any] = {key: value for key, value in raw.items() if key in ("providers", "models")}
+    try:
+        return parse_layer(part, where)
+    except ConfigError as error:
+        faults.append(str(error))
+    # What is left is only looked through for secrets that are missing, so that these are told in the same go.
+    with contextlib.suppress(ConfigError):
+        return parse_layer({"providers": part.get("providers", {})}, where)
+    return parse_layer({}, where)
+
+
+def _validated(raw: dict[str, Any], path: Path | None, env: Mapping[str, str], faults: list[str]) -> _File:
+    part = {key: value for key, value in raw.items() if key not in ("providers", "models")}
+    overrides = {OVERRIDES[name]: name for name in OVERRIDES if env.get(name)}
+    for (section, key), name in overrides.items():
+        if isinstance(part.get(section, {}), dict):
+            part[section] = {**part.get(section, {}), key: _number_or_text(env[name])}
+    try:
+        return _File.model_validate(part)
+    except ValidationError as error:
+        faults += [_fault(dict(item), path, overrides) for item in error.errors(include_url=False, include_input=False)]
+        bad = {item["loc"][0] for item in error.errors()}
+        return _File.model_validate({key: value for key, value in part.items() if key not in bad})
+
+
+def _number_or_text(text: str) -> int | str:
+    return int(text) if text.isascii() and text.isdecimal() else text
+
+
+WORDS = {
+    "bool_type": "must be true or false",
+    "int_type": "must be a whole number without quotes",
+    "float_type": "must be a number without quotes",
+    "string_type": "must be text in quotes",
+    "tuple_type": 'must be a list such as ["..."]',
+    "path_type": "must be a path in quotes",
+    "model_type": "must be a section of its own, with keys below it",
+    "string_too_short": "must not be empty",
+}
+"""pydantic's error types in our words: what the key must be, which is at once the mend."""
+
+
+def _fault(item: dict[str, Any], path: Path | None, overrides: Mapping[tuple[str, str], str]) -> str:
+    location = tuple(item["loc"])
+    where = overrides.get(location[:2]) or f"{path}: {_dotted(location)}"
+    if item["type"] == "extra_forbidden":
+        return f"{where}: {_unknown(location)}"
+    if item["type"] == "value_error":
+        return f"{where}: {item['ctx']['error']}"
+    words = WORDS.get(item["type"], item["msg"].replace("Input should be", "must be"))
+    return f"{where}: {words}; correct it or take it out"
+
+
+def _dotted(location: tuple[str | int, ...]) -> str:
+    text = ""
+    for part in location:
+        text += f"[{part}]" if isinstance(part, int) else f".{part}"
+    return text.lstrip(".")
+
+
+def _unknown(location: tuple[str | int, ...]) -> str:
+    known = [*_File.model_fields, "providers", "models"]
+    for part in location[:-1]:
+        section = _File.model_fields[str(part)].annotation
+        known = list(section.model_fields) if isinstance(section, type) and issubclass(section, BaseModel) else []
+    near = difflib.get_close_matches(str(location[-1]), known, n=1)
+    mend = f"did you mean {near[0]}?" if near else f"take it out; known here: {', '.join(sorted(known))}"
+    return f"there is no such setting; {mend}"
+
+
+def _resolved_auth(auth: AuthSettings, env: Mapping[str, str], where: str, faults: list[str]) -> AuthSettings:
+    if auth.master_key is None:
+        return auth
+    return auth.model_copy(update={"master_key": _resolved(auth.master_key, env, where, faults)})
+
+
+def _provider_keys(
+    layers: Sequence[CatalogLayer], env: Mapping[str, str], faults: list[str]
+) -> Mapping[str, tuple[str, ...]]:
+    """Of all layers that may hold keys; what a later one says of a provider's keys replaces the earlier."""
+    keys: dict[str, tuple[str, ...]] = {}
+    for layer in layers:
+        for slug, provider in layer.providers.items():
+            named = _named_secrets(provider) if provider.enabled else []
+            where = f"{layer.where}: providers.{slug}"
+            found = tuple(_resolved(text, env, f"{where}.{key}", faults) for key, text in named)
+            keys.update({slug: found} if found else {})
+    return MappingProxyType(keys)
+
+
+def _named_secrets(provider: ProviderLayer) -> list[tuple[str, str]]:
+    one = [("api_key", provider.api_key)] if provider.api_key is not None else []
+    many = [(f"api_keys[{number}]", secret) for number, secret in enumerate(provider.api_keys)]
+    return [(key, secret.get_secret_value()) for key, secret in one + many]
+
+
+def _overlay_dir(path: Path | None) -> Path | None:
+    overlay = (path.parent if path else Path()) / "catalog.d"
+    return overlay if overlay.is_dir() else None
+
+
+def _overlays(path: Path | None, faults: list[str]) -> list[CatalogLayer]:
+    try:
+        return overlay_layers(_overlay_dir(path))
+    except ConfigError as error:
+        faults.append(str(error))
+        return []
+
+
+def _resolved(text: str, env: Mapping[str, str], where: str, faults: list[str]) -> str:
+    try:
+        return resolve_secret(text, env, where)
+    except ConfigError as error:
+        faults.append(str(error))
+        return ""
+
+
+def _config_error(faults: list[str]) -> ConfigError:
+    listed = "".join(f"\n  {fault}" for fault in faults)
+    error = ConfigError(faults[0] if len(faults) == 1 else f"{len(faults)} things are wrong:{listed}")
+    error.where = faults[0].rpartition(": ")[0] or faults[0]
+    return error
+
+
+def _is_network(text: str) -> bool:
+    try:
+        ipaddress.ip_network(text, strict=False)
+    except ValueError:
+        return False
+    return True
+
+
+def _is_origin(text: str) -> bool:
+    parts = urlsplit(text)
+    return text == "*" or (
+        parts.scheme in ("http", "https") and bool(parts.netloc) and text == f"{parts.scheme}://{parts.netloc}"
+    )

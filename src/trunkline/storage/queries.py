@@ -1,0 +1,150 @@
+"""Questions to the store, and changes of the keys, for console and command line. In: ids, limits. Out: records, keys.
+
+Async over SQLAlchemy Core; each question runs in one of a few threads, as SQLite's drivers for asyncio do it too, without
+their extra libraries. The data plane uses `sqlite_batch` and `keys_sync` instead.
+"""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, Self, TypeVar
+
+from sqlalchemy import Connection, Engine, Integer, Row, Select, Text, cast, insert, select, tuple_, update
+from sqlalchemy.exc import IntegrityError, SQLAlchemyError
+
+from trunkline.accounts.keys import ApiKey
+from trunkline.errors import StoreError
+from trunkline.records.types import Record
+from trunkline.storage.columns import KEYS_REVISION, RECORD_COLUMNS
+from trunkline.storage.engine import query_engine
+from trunkline.storage.rows import read_record
+from trunkline.storage.schema import api_keys, meta, records
+from trunkline.storage.url import sqlite_path
+
+_THREADS = 4
+_RECORD = tuple(records.c[name] for name in RECORD_COLUMNS)
+Answer = TypeVar("Answer")
+
+
+class Store:
+    """An open store. Lives from `open` to `close`; for any number of tasks of one event loop."""
+
+    def __init__(self, path: Path, engine: Engine) -> None:
+        self._path = path
+        self._engine = engine
+        self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="store")
+
+    @classmethod
+    async def open(cls, url: str) -> Self:
+        """Open an existing store of the current schema (see `migrate`). StoreError when there is none."""
+        path = sqlite_path(url)
+        if not path.exists():
+            raise StoreError(f"{path}: there is no store yet; `trunkline serve` or `trunkline migrate` makes it")
+        return cls(path, query_engine(path))
+
+    async def close(self) -> None:
+        """Wait for the questions that are under way, then give up the connections."""
+        await asyncio.to_thread(self._threads.shutdown)
+        self._engine.dispose()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    async def generation(self, id_: str) -> Record | None:
+        """The record with this id, else the newest one whose answer had it."""
+
+        def find(connection: Connection) -> Record | None:
+            by_id = select(*_RECORD).where(records.c.id == id_)
+            found = connection.execute(by_id).first() or connection.execute(_newest_with_answer(id_)).first()
+            return read_record(found) if found else None
+
+        return await self._ask(find)
+
+    async def recent(self, limit: int = 50, before: str | None = None) -> list[Record]:
+        """The newest records by time of receipt; with `before`, the id of a record, those older than that one."""
+        query = _recent(limit, before)
+        return await self._ask(lambda connection: [read_record(row) for row in connection.execute(query)])
+
+    async def create_key(self, key: ApiKey) -> None:
+        """Keep a key made by `accounts.keys.issue_key`. StoreError when its id or hash is there already."""
+        values = {column.name: getattr(key, column.name) for column in api_keys.c}
+        await self._ask(lambda connection: _change_keys(connection, insert(api_keys).values(values)))
+
+    async def list_keys(self) -> list[ApiKey]:
+        """All keys, newest first, the revoked and expired ones too."""
+        query = select(api_keys).order_by(api_keys.c.created_ms.desc(), api_keys.c.id)
+        return await self._ask(lambda connection: _read_keys(connection.execute(query).all()))
+
+    async def get_key(self, id_: str) -> ApiKey | None:
+        return await self._find_key(select(api_keys).where(api_keys.c.id == id_))
+
+    async def get_key_by_hash(self, hash_: str) -> ApiKey | None:
+        return await self._find_key(select(api_keys).where(api_keys.c.hash == hash_))
+
+    async def revoke_key(self, id_: str, *, now_ms: int) -> ApiKey | None:
+        """End a key now, unless it was revoked before. Gives the key as it is then, None when there is none."""
+        revocation = (
+            update(api_keys).where(api_keys.c.id == id_, api_keys.c.revoked_ms.is_(None)).values(revoked_ms=now_ms)
+        )
+        await self._ask(lambda connection: _change_keys(connection, revocation))
+        return await self.get_key(id_)
+
+    async def _find_key(self, query: Select[Any]) -> ApiKey | None:
+        keys = await self._ask(lambda connection: _read_keys(connection.execute(query).all()))
+        return keys[0] if keys else None
+
+    async def _ask(self, question: Callable[[Connection], Answer]) -> Answer:
+        return await asyncio.get_running_loop().run_in_executor(self._threads, self._answer, question)
+
+    def _answer(self, question: Callable[[Connection], Answer]) -> Answer:
+        """In a thread: one transaction."""
+        try:
+            with self._engine.begin() as connection:
+                return question(connection)
+        except IntegrityError as error:
+            raise StoreError(f"{self._path}: this is in the store already") from error
+        except SQLAlchemyError as error:
+            raise StoreError(f"{self._path}: {_reason(error)}") from error
+
+
+def _newest_with_answer(answer_id: str) -> Select[Any]:
+    return (
+        select(*_RECORD)
+        # The second condition is that of the partial index, which is not used without it.
+        .where(records.c.answer_id == answer_id, records.c.answer_id != "")
+        .order_by(records.c.received_ms.desc())
+        .limit(1)
+    )
+
+
+def _recent(limit: int, before: str | None) -> Select[Any]:
+    newest_first = (records.c.received_ms.desc(), records.c.id.desc())
+    query = select(*_RECORD).order_by(*newest_first).limit(limit)
+    if before is None:
+        return query
+    mark = select(records.c.received_ms, records.c.id).where(records.c.id == before)
+    return query.where(tuple_(records.c.received_ms, records.c.id) < mark.scalar_subquery())
+
+
+def _change_keys(connection: Connection, change: Any) -> None:
+    """A change of the keys and of their revision, by which gateways see that they have to read them again.
+
+    The first statement is a write: a transaction that begins with a read cannot wait for another writer
+    (https://www.sqlite.org/isolation.html).
+    """
+    next_revision = cast(cast(meta.c.value, Integer) + 1, Text)
+    connection.execute(update(meta).where(meta.c.key == KEYS_REVISION).values(value=next_revision))
+    connection.execute(change)
+
+
+def _read_keys(found: Sequence[Row[Any]]) -> list[ApiKey]:
+    return [ApiKey(**row._mapping) for row in found]
+
+
+def _reason(error: SQLAlchemyError) -> str:
+    # Not its whole text: that quotes the statement's values, and the hash of a key is one of them.
+    return str(getattr(error, "orig", None) or type(error).__name__)

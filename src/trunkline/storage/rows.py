@@ -1,0 +1,208 @@
+"""Records as rows and back. In: the structs of `records`. Out: tuples in the order of `columns`. No SQL here.
+
+A record is in its columns and, for the rest, in `detail`: JSON arrays in the order of the structs' fields, since bytes are
+what a stored record costs most (with names and repetitions it is three times as long, and takes twice the time to write).
+Fields are therefore only ever added at the end of a struct, with a default: an older row is then shorter, and still read.
+"""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import msgspec
+from msgspec.structs import astuple
+
+from trunkline.errors import StoreError
+from trunkline.ir.usage import Usage
+from trunkline.pricing.types import Cost, CostLine
+from trunkline.records.types import Attempt, Candidate, Intent, Loss, Record
+from trunkline.storage.columns import RECORD_COLUMNS, TOKEN_COLUMNS
+
+Row = tuple[Any, ...]
+
+
+class _Usage(Usage, frozen=True, array_like=True):
+    """`Usage` as it is stored. The same for the others here: the fields of the original, read from an array."""
+
+
+class _CostLine(CostLine, frozen=True, array_like=True):
+    pass
+
+
+class _Cost(Cost, frozen=True, array_like=True):
+    lines: tuple[_CostLine, ...] = ()
+
+
+class _Attempt(Attempt, frozen=True, array_like=True):
+    usage: _Usage = _Usage()
+    cost: _Cost = _Cost()
+
+
+class _Candidate(Candidate, frozen=True, array_like=True):
+    pass
+
+
+class _Loss(Loss, frozen=True, array_like=True):
+    pass
+
+
+class _Detail(msgspec.Struct, frozen=True, array_like=True):
+    """What of a record is in no column, in the order of `_detail`."""
+
+    asked_model: str
+    app_url: str
+    app_title: str
+    user_agent: str
+    error_type: str
+    error_message: str
+    price_version: str
+    request_bytes: int
+    answer_bytes: int
+    usage_estimated: bool
+    cost: _Cost
+    attempts: tuple[_Attempt, ...]
+    plan: tuple[_Candidate, ...]
+    losses: tuple[_Loss, ...]
+    notes: tuple[str, ...]
+
+
+_detail_decoder = msgspec.json.Decoder(_Detail)
+
+
+def record_row(record: Record, encoder: msgspec.json.Encoder) -> Row:
+    """The row of `records`. Written out flat, since it runs for every request."""
+    usage = record.usage
+    return (
+        record.id,
+        record.received_ms,
+        record.ended_ms,
+        record.first_token_ms,
+        record.model,
+        record.provider,
+        record.offer,
+        record.key_id,
+        record.session_id,
+        record.protocol,
+        record.outcome,
+        record.status,
+        record.finish_reason,
+        record.answer_id,
+        record.streamed,
+        record.simulated,
+        usage.estimated or record.cost.estimated,
+        record.cost_pico_usd,
+        usage.input_tokens,
+        usage.cache_read_tokens,
+        usage.cache_write_tokens,
+        usage.cache_write_5m_tokens,
+        usage.cache_write_1h_tokens,
+        usage.input_audio_tokens,
+        usage.input_image_tokens,
+        usage.output_tokens,
+        usage.reasoning_tokens,
+        usage.output_audio_tokens,
+        usage.output_image_tokens,
+        usage.web_searches,
+        encoder.encode(_detail(record)),
+    )
+
+
+def attempt_rows(record: Record) -> Iterator[Row]:
+    """A row of `attempts` per attempt."""
+    for number, attempt in enumerate(record.attempts):
+        yield (
+            attempt.started_ms,
+            record.id,
+            number,
+            attempt.ended_ms,
+            attempt.offer,
+            attempt.provider,
+            attempt.outcome,
+            attempt.status,
+            attempt.first_token_ms,
+            attempt.last_token_ms,
+            attempt.usage.total_output_tokens,
+            attempt.cost.total_pico_usd,
+            record.streamed,
+            record.simulated,
+        )
+
+
+def intent_row(intent: Intent) -> Row:
+    """The row of `intents`."""
+    return astuple(intent)
+
+
+def read_record(row: Sequence[Any]) -> Record:
+    """The record of a row that has all of `RECORD_COLUMNS`, equal to the one stored. StoreError when it cannot be read."""
+    columns = dict(zip(RECORD_COLUMNS, row, strict=True))
+    try:
+        detail = _detail_decoder.decode(columns.pop("detail"))
+    except msgspec.MsgspecError as error:
+        raise StoreError(f"the stored record {columns['id']} cannot be read: {error}") from error
+    tokens = {name: columns.pop(name) for name in TOKEN_COLUMNS}
+    columns.pop("estimated")
+    return Record(
+        **{**columns, "streamed": bool(columns["streamed"]), "simulated": bool(columns["simulated"])},
+        asked_model=detail.asked_model,
+        app_url=detail.app_url,
+        app_title=detail.app_title,
+        user_agent=detail.user_agent,
+        error_type=detail.error_type,
+        error_message=detail.error_message,
+        price_version=detail.price_version,
+        request_bytes=detail.request_bytes,
+        answer_bytes=detail.answer_bytes,
+        usage=Usage(**tokens, estimated=detail.usage_estimated),
+        cost=_read_cost(detail.cost),
+        attempts=tuple(_read_attempt(attempt) for attempt in detail.attempts),
+        plan=tuple(Candidate(*astuple(candidate)) for candidate in detail.plan),
+        losses=tuple(Loss(*astuple(loss)) for loss in detail.losses),
+        notes=detail.notes,
+    )
+
+
+def _detail(record: Record) -> Row:
+    return (
+        record.asked_model,
+        record.app_url,
+        record.app_title,
+        record.user_agent,
+        record.error_type,
+        record.error_message,
+        record.price_version,
+        record.request_bytes,
+        record.answer_bytes,
+        record.usage.estimated,
+        _cost_array(record.cost),
+        [_attempt_array(attempt) for attempt in record.attempts],
+        [astuple(candidate) for candidate in record.plan],
+        [astuple(loss) for loss in record.losses],
+        record.notes,
+    )
+
+
+def _cost_array(cost: Cost) -> Row:
+    _, *rest = astuple(cost)
+    return ([astuple(line) for line in cost.lines], *rest)
+
+
+def _attempt_array(attempt: Attempt) -> list[Any]:
+    fields = list(astuple(attempt))
+    fields[_USAGE_AT] = astuple(attempt.usage)
+    fields[_COST_AT] = _cost_array(attempt.cost)
+    return fields
+
+
+_USAGE_AT = Attempt.__struct_fields__.index("usage")
+_COST_AT = Attempt.__struct_fields__.index("cost")
+
+
+def _read_cost(stored: _Cost) -> Cost:
+    lines = tuple(CostLine(*astuple(line)) for line in stored.lines)
+    return msgspec.structs.replace(Cost(*astuple(stored)), lines=lines)
+
+
+def _read_attempt(stored: _Attempt) -> Attempt:
+    return msgspec.structs.replace(
+        Attempt(*astuple(stored)), usage=Usage(*astuple(stored.usage)), cost=_read_cost(stored.cost)
+    )

@@ -1,0 +1,107 @@
+"""The tables. What one filters or sums by is a column of `records`; `detail` holds the whole record, so that it comes back exactly.
+
+Few indexes, since each costs time per request: the keys of the tables, the answer's id, the time of receipt. `attempts` is
+clustered by time: the one key gives both uniqueness and the windows that live figures are read by.
+"""
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    Double,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    PrimaryKeyConstraint,
+    Table,
+    Text,
+)
+
+from trunkline.storage.columns import TOKEN_COLUMNS
+
+metadata = MetaData()
+
+meta = Table(
+    "meta",
+    metadata,
+    Column("key", Text, primary_key=True),
+    Column("value", Text, nullable=False),
+)
+
+api_keys = Table(
+    "api_keys",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("name", Text, nullable=False),
+    Column("hash", Text, nullable=False, unique=True),
+    Column("hint", Text, nullable=False),
+    Column("created_ms", BigInteger, nullable=False),
+    Column("expires_ms", BigInteger),
+    Column("revoked_ms", BigInteger),
+)
+
+records = Table(
+    "records",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("received_ms", Double, nullable=False),
+    Column("ended_ms", Double, nullable=False),
+    Column("first_token_ms", Double),
+    Column("model", Text, nullable=False),
+    Column("provider", Text, nullable=False),
+    Column("offer", Text, nullable=False),
+    Column("key_id", Text, nullable=False),
+    Column("session_id", Text, nullable=False),
+    Column("protocol", Text, nullable=False),
+    Column("outcome", Text, nullable=False),
+    Column("status", Integer, nullable=False),
+    Column("finish_reason", Text, nullable=False),
+    Column("answer_id", Text, nullable=False),
+    Column("streamed", Boolean, nullable=False),
+    Column("simulated", Boolean, nullable=False),
+    Column("estimated", Boolean, nullable=False),
+    Column("cost_pico_usd", BigInteger, nullable=False),
+    *(Column(name, BigInteger, nullable=False) for name in TOKEN_COLUMNS),
+    Column("detail", LargeBinary, nullable=False),
+)
+
+# Many records have no answer; partial, so that those cost nothing here.
+_has_answer = records.c.answer_id != ""
+Index("records_answer_id", records.c.answer_id, sqlite_where=_has_answer, postgresql_where=_has_answer)
+Index("records_received_ms", records.c.received_ms)
+
+attempts = Table(
+    "attempts",
+    metadata,
+    Column("started_ms", Double, nullable=False),
+    Column("record_id", Text, nullable=False),
+    Column("number", Integer, nullable=False),
+    Column("ended_ms", Double, nullable=False),
+    Column("offer", Text, nullable=False),
+    Column("provider", Text, nullable=False),
+    Column("outcome", Text, nullable=False),
+    Column("status", Integer, nullable=False),
+    Column("first_token_ms", Double),
+    Column("last_token_ms", Double),
+    Column("output_tokens", BigInteger, nullable=False),
+    Column("cost_pico_usd", BigInteger, nullable=False),
+    Column("streamed", Boolean, nullable=False),
+    Column("simulated", Boolean, nullable=False),
+    PrimaryKeyConstraint("started_ms", "record_id", "number"),
+    sqlite_with_rowid=False,
+)
+
+intents = Table(
+    "intents",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("started_ms", Double, nullable=False),
+    Column("protocol", Text, nullable=False),
+    Column("model", Text, nullable=False),
+    Column("offer", Text, nullable=False),
+    Column("provider", Text, nullable=False),
+    Column("key_id", Text, nullable=False),
+    Column("reserved_pico_usd", BigInteger, nullable=False),
+    sqlite_with_rowid=False,
+)

@@ -1,0 +1,118 @@
+"""Writes records in batches on the driver itself. In: records, intents, ended intents. Out: one durable transaction, or StoreError.
+
+Exactly once: ids that are there already are left as they are, so a batch may be given again after any failure, even one
+that came after its commit.
+"""
+
+import contextlib
+import os
+import sqlite3
+from collections.abc import Sequence
+from pathlib import Path
+
+import msgspec
+
+from trunkline.errors import StoreError
+from trunkline.records.types import Intent, Record
+from trunkline.storage import rows
+from trunkline.storage.columns import ATTEMPT_COLUMNS, INTENT_COLUMNS, RECORD_COLUMNS
+from trunkline.storage.sqlite_file import connect
+from trunkline.storage.storable import storable_intent, storable_record
+
+# Short, so that a store locked by another process shows in the writer's figures; the writer tries again by itself.
+_BUSY_TIMEOUT_MS = 250
+
+
+def _insert(table: str, columns: Sequence[str]) -> str:
+    # S608: names are constants of ours.
+    marks = ", ".join("?" * len(columns))
+    return f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({marks}) ON CONFLICT "  # noqa: S608
+
+
+_INSERT_RECORD = _insert("records", RECORD_COLUMNS) + "DO NOTHING"
+_INSERT_ATTEMPT = _insert("attempts", ATTEMPT_COLUMNS) + "DO NOTHING"
+# A request that goes to its next offer says so again: the newest attempt counts, from the request's first start on.
+_INSERT_INTENT = _insert("intents", INTENT_COLUMNS) + (
+    "(id) DO UPDATE SET started_ms = min(started_ms, excluded.started_ms), offer = excluded.offer, "
+    "provider = excluded.provider, reserved_pico_usd = max(reserved_pico_usd, excluded.reserved_pico_usd)"
+)
+_DELETE_INTENT = "DELETE FROM intents WHERE id = ?"
+_SELECT_INTENTS = f"SELECT {', '.join(INTENT_COLUMNS)} FROM intents ORDER BY started_ms, id"  # noqa: S608
+
+
+class SqliteBatch:
+    """The writer's connection to the store. Lives until it fails or is closed; used by one thread at a time."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._connection = connect(path, busy_timeout_ms=_BUSY_TIMEOUT_MS)
+        self._inode = _inode(path)
+        self._encoder = msgspec.json.Encoder()
+
+    def write(self, records: Sequence[Record], intents: Sequence[Intent], ended: Sequence[str]) -> None:
+        """All or nothing; durable on return. StoreError when the store cannot take it now: the same batch may come again."""
+        try:
+            self._write(records, intents, ended)
+        except sqlite3.OperationalError as error:
+            raise StoreError(f"{self._path}: {error}") from error
+        except (ValueError, OverflowError, sqlite3.Error):
+            # One of the values cannot be stored. Rare, so the batch is cleaned as a whole, and only now.
+            self._write_cleaned(records, intents, ended)
+
+    def open_intents(self) -> list[Intent]:
+        """Intents without an end, oldest first."""
+        try:
+            found = self._connection.execute(_SELECT_INTENTS).fetchall()
+        except sqlite3.Error as error:
+            raise StoreError(f"{self._path}: {error}") from error
+        return [Intent(*row) for row in found]
+
+    def close(self) -> None:
+        """Give the connection up; whatever state it is in, this does not raise."""
+        with contextlib.suppress(sqlite3.Error):
+            self._connection.close()
+
+    def _write_cleaned(self, records: Sequence[Record], intents: Sequence[Intent], ended: Sequence[str]) -> None:
+        try:
+            self._write(
+                [storable_record(record) for record in records],
+                [storable_intent(intent) for intent in intents],
+                ended,
+            )
+        except sqlite3.Error as error:
+            raise StoreError(f"{self._path}: {error}") from error
+
+    def _write(self, records: Sequence[Record], intents: Sequence[Intent], ended: Sequence[str]) -> None:
+        encoder = self._encoder
+        record_rows = [rows.record_row(record, encoder) for record in records]
+        attempt_rows = [row for record in records for row in rows.attempt_rows(record)]
+        connection = self._connection
+        connection.execute("BEGIN IMMEDIATE")
+        try:
+            connection.executemany(_INSERT_RECORD, record_rows)
+            connection.executemany(_INSERT_ATTEMPT, attempt_rows)
+            connection.executemany(_INSERT_INTENT, [rows.intent_row(intent) for intent in intents])
+            connection.executemany(_DELETE_INTENT, [(id_,) for id_ in ended])
+            connection.execute("COMMIT")
+        except BaseException:
+            self._roll_back()
+            raise
+        self._check_file_is_there()
+
+    def _roll_back(self) -> None:
+        # After some errors (a full disk) SQLite has rolled back by itself: https://www.sqlite.org/lang_transaction.html
+        if self._connection.in_transaction:
+            self._connection.execute("ROLLBACK")
+
+    def _check_file_is_there(self) -> None:
+        # SQLite writes on without an error into a file that was deleted or replaced.
+        if _inode(self._path) != self._inode:
+            raise StoreError(f"{self._path}: the file was deleted or replaced while in use")
+
+
+def _inode(path: Path) -> tuple[int, int]:
+    try:
+        status = os.stat(path)
+    except OSError as error:
+        raise StoreError(f"{path}: {error.strerror}") from error
+    return status.st_dev, status.st_ino

@@ -1,0 +1,96 @@
+"""The console process: `python -m trunkline.web.process --uds PATH [--config FILE]`, started and watched by `trunkline
+serve`.
+
+In: the file and the path of its socket. Out: the console's app on that socket, until SIGTERM; SIGHUP takes the file
+over anew.
+A process of its own, because a page's milliseconds of Python would delay the data plane's streams.
+"""
+
+import asyncio
+import contextlib
+import signal
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import click
+import uvicorn
+
+from trunkline.api.management.console import Console
+from trunkline.cli.lifeline import end_with_parent
+from trunkline.cli.logs import make_logger
+from trunkline.errors import ConfigError, TrunklineError
+from trunkline.settings import Settings, load_settings
+from trunkline.web.app import make_app
+
+
+class Server(uvicorn.Server):
+    """uvicorn without its own signal handling: it would end the process by the signal instead of with code 0."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+@click.command()
+@click.option("--uds", type=click.Path(path_type=Path), required=True, help="Path of the unix socket to serve on.")
+@click.option("--config", type=click.Path(path_type=Path), help="Configuration file.")
+def main(uds: Path, config: Path | None) -> None:
+    """Serve management API and pages on a unix socket."""
+    log = make_logger(sys.stderr, "console")
+    end_with_parent()
+    try:
+        asyncio.run(_serve(load_settings(config), uds, log))
+    except TrunklineError as error:
+        log.error("cannot run", error=str(error))
+        sys.exit(2 if isinstance(error, ConfigError) else 1)
+
+
+async def _serve(settings: Settings, uds: Path, log: Any) -> None:
+    console = await Console.open(settings)
+    try:
+        await _run(console, uds, log)
+    finally:
+        await console.close()
+
+
+async def _run(console: Console, uds: Path, log: Any) -> None:
+    config = uvicorn.Config(
+        make_app(console),
+        uds=str(uds),
+        log_config=None,
+        access_log=False,
+        lifespan="off",
+        proxy_headers=False,
+        server_header=False,
+        timeout_graceful_shutdown=3,
+    )
+    server = Server(config)
+    loop = asyncio.get_running_loop()
+    reloads: set[asyncio.Task[None]] = set()
+
+    def stop() -> None:
+        server.should_exit = True
+
+    def reload() -> None:
+        task = loop.create_task(_reload(console, log))
+        reloads.add(task)
+        task.add_done_callback(reloads.discard)
+
+    for number, act in ((signal.SIGTERM, stop), (signal.SIGINT, stop), (signal.SIGHUP, reload)):
+        loop.add_signal_handler(number, act)
+    await server.serve()
+
+
+async def _reload(console: Console, log: Any) -> None:
+    try:
+        await console.reload()
+    except TrunklineError as error:
+        log.error("reload refused, the old configuration stays", error=str(error))
+        return
+    log.info("reloaded", catalog=console.catalog.version)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,30 @@
+"""Turns templates into answers. In: a template's name and what it shows. Out: HTML. Everything shown is escaped."""
+
+from pathlib import Path
+from typing import Any
+
+from fastapi import Request, Response
+from starlette.templating import Jinja2Templates
+
+from trunkline import __version__
+
+TITLES = {403: "Not open to everyone", 404: "There is no such page", 405: "This cannot be done here"}
+
+
+class Pages:
+    """The templates, compiled once. Lives as long as the app."""
+
+    def __init__(self, folder: Path) -> None:
+        self._templates = Jinja2Templates(directory=folder)
+        self._templates.env.globals["version"] = __version__
+        self._templates.env.trim_blocks = self._templates.env.lstrip_blocks = True
+
+    def page(self, request: Request, template: str, shown: dict[str, Any], status: int = 200) -> Response:
+        """A whole page; never kept by caches, since it shows the state of now."""
+        headers = {"cache-control": "no-store"}
+        return self._templates.TemplateResponse(request, template, shown, status_code=status, headers=headers)
+
+    def message(self, request: Request, status: int, text: str) -> Response:
+        """A page that only says what went wrong."""
+        shown = {"status": status, "title": TITLES.get(status, "This did not work"), "text": text}
+        return self.page(request, "message.html", shown, status)

@@ -1,0 +1,142 @@
+"""The data that comes with this version."""
+
+import datetime
+import subprocess
+import sys
+from decimal import Decimal
+
+import pytest
+
+from trunkline.catalog.load import compile_shipped, data_dir, encode, load
+from trunkline.catalog.schema import RESERVED_AUTHORS
+from trunkline.catalog.types import PARAMETERS, Offer
+
+CATALOG = load()
+OFFERS = [offer for model in CATALOG.models.values() for offer in model.offers]
+EVERY_OFFER = pytest.mark.parametrize("offer", OFFERS, ids=[offer.id for offer in OFFERS])
+
+
+def test_the_compiled_file_is_what_the_toml_files_say() -> None:
+    assert (data_dir() / "catalog.json").read_bytes() == encode(compile_shipped())
+
+
+def test_there_are_at_least_sixty_models_at_twelve_providers() -> None:
+    assert len([model for model in CATALOG.models.values() if model.offers]) >= 60
+    assert len({offer.provider for offer in OFFERS}) >= 12
+
+
+def test_every_model_has_an_offer_a_context_and_an_output_limit() -> None:
+    for model in CATALOG.models.values():
+        assert model.offers, model.slug
+        assert model.context_tokens > 0, model.slug
+        assert model.max_output_tokens > 0, model.slug
+        assert model.author not in RESERVED_AUTHORS
+
+
+@EVERY_OFFER
+def test_every_price_has_a_source_and_the_date_of_its_check(offer: Offer) -> None:
+    assert {"prompt", "completion"} <= {line.item for line in offer.price}
+    for line in offer.price:
+        assert line.source.startswith("http"), line
+        assert datetime.date.fromisoformat(line.checked)
+
+
+@EVERY_OFFER
+def test_every_offer_can_be_reached_in_each_of_its_protocols(offer: Offer) -> None:
+    provider = CATALOG.providers[offer.provider]
+    assert set(offer.protocols) <= set(provider.base_urls)
+    assert provider.key_env
+    assert set(offer.supported_parameters or ()) <= PARAMETERS
+    assert not set(offer.supported_parameters or ()) & set(offer.emulated_parameters)
+
+
+def test_every_provider_is_reached_over_https_or_through_its_own_endpoint() -> None:
+    for provider in CATALOG.providers.values():
+        assert all(url.startswith(("https://", "{endpoint}")) for url in provider.base_urls.values()), provider.slug
+        assert not provider.local
+        assert provider.docs_url
+
+
+@pytest.mark.parametrize(
+    ("alias", "slug"),
+    [
+        ("o4-mini", "openai/o4-mini"),
+        ("o4-mini-2025-04-16", "openai/o4-mini"),
+        ("gpt-5.2", "openai/gpt-5.2"),
+        ("gpt-5.6-sol", "openai/gpt-5.6-sol"),
+        ("claude-sonnet-4-5", "anthropic/claude-sonnet-4.5"),
+        ("claude-sonnet-4-5-20250929", "anthropic/claude-sonnet-4.5"),
+        ("claude-opus-5-5", "anthropic/claude-opus-5.5"),
+        ("gemini-3.7-flash", "google/gemini-3.8-flash"),
+    ],
+)
+def test_the_names_that_clients_send_are_known(alias: str, slug: str) -> None:
+    assert CATALOG.aliases[alias] == slug
+
+
+@pytest.mark.parametrize(
+    ("provider", "variables"),
+    [
+        ("openai", ("OPENAI_API_KEY",)),
+        ("azure", ("AZURE_OPENAI_API_KEY",)),
+        ("anthropic", ("ANTHROPIC_API_KEY",)),
+        ("google", ("GEMINI_API_KEY", "GOOGLE_API_KEY")),
+        ("bedrock", ("AWS_BEARER_TOKEN_BEDROCK",)),
+        ("deepseek", ("DEEPSEEK_API_KEY",)),
+        ("mistral", ("MISTRAL_API_KEY",)),
+        ("xai", ("XAI_API_KEY",)),
+        ("groq", ("GROQ_API_KEY",)),
+        ("together", ("TOGETHER_API_KEY",)),
+        ("fireworks", ("FIREWORKS_API_KEY",)),
+        ("openrouter", ("OPENROUTER_API_KEY",)),
+        ("alibaba", ("DASHSCOPE_API_KEY",)),
+        ("moonshot", ("MOONSHOT_API_KEY",)),
+        ("zai", ("ZAI_API_KEY",)),
+    ],
+)
+def test_keys_are_found_in_the_usual_variables(provider: str, variables: tuple[str, ...]) -> None:
+    assert CATALOG.providers[provider].key_env == variables
+
+
+class TestO4Mini:
+    """`openai/o4-mini`, whole, at both of its providers."""
+
+    model = CATALOG.models["openai/o4-mini"]
+    openai, azure = model.offers
+
+    def test_what_it_is(self) -> None:
+        assert (self.model.name, self.model.context_tokens, self.model.max_output_tokens) == (
+            "OpenAI: o4 Mini",
+            200_000,
+            100_000,
+        )
+        assert (self.model.input, self.model.output, self.model.reasoning) == (("text", "image"), ("text",), True)
+        assert (self.openai.provider, self.azure.provider) == ("openai", "azure")
+
+    @pytest.mark.parametrize(("name", "cache_read"), [("openai", "0.275"), ("azure", "0.28")])
+    def test_what_it_costs(self, name: str, cache_read: str) -> None:
+        lines = [line for line in getattr(self, name).price if line.when.service_tier is None]
+        assert {line.item: line.value for line in lines} == {
+            "prompt": Decimal("1.10"),
+            "completion": Decimal("4.40"),
+            "input_cache_read": Decimal(cache_read),
+        }
+
+    @pytest.mark.parametrize("name", ["openai", "azure"])
+    def test_what_it_takes(self, name: str) -> None:
+        offer = getattr(self, name)
+        taken = set(offer.supported_parameters)
+        assert taken >= {"max_completion_tokens", "seed", "response_format", "tools", "tool_choice", "reasoning_effort"}
+        refused = "temperature top_p frequency_penalty presence_penalty logit_bias logprobs top_logprobs parallel_tool_calls stop"
+        assert not taken & set(refused.split())
+        assert offer.emulated_parameters == ("stop",)
+        assert offer.protocols == ("openai.chat", "openai.responses")
+
+    def test_how_long_it_lives(self) -> None:
+        assert (self.openai.deprecated_on, self.openai.shutdown_on) == ("2026-04-22", "2026-10-23")
+        assert self.model.replacement in CATALOG.models
+
+
+def test_reading_the_shipped_catalog_imports_no_checker() -> None:
+    code = "import sys, trunkline.catalog.load as load; load.load(); sys.exit('pydantic' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

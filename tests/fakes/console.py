@@ -1,0 +1,110 @@
+"""The real console process on a unix socket, over a store of its own.
+
+`console` (per module) gives `.client(key)`, `.store(record)` and the keys; two of its providers are Acme (ready) and OpenAI (no key).
+"""
+
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx2
+import pytest
+
+from trunkline.records.types import Record
+from trunkline.storage import migrate
+from trunkline.storage.sqlite_batch import SqliteBatch
+
+MASTER_KEY = "sk-master-0123456789"
+CONFIG = """
+[server]
+public_url = "https://llm.example.com"
+[store]
+url = "sqlite:///{folder}/trunkline.db"
+[auth]
+master_key = "env:MASTER_KEY"
+[embedded]
+enabled = false
+[detect]
+local_servers = false
+[providers.acme]
+name = "Acme & Sons"
+base_url = "http://127.0.0.1:9001"
+api_key = "acme-secret-1"
+[[models]]
+slug = "acme/alpha"
+name = "Alpha"
+context_tokens = 200000
+[[models.offers]]
+provider = "acme"
+protocols = ["openai.chat"]
+price = [
+  {{ item = "prompt", unit = "perMTokens", value = "1.10" }},
+  {{ item = "completion", unit = "perMTokens", value = "4.40" }},
+]
+"""
+
+
+class RunningConsole:
+    """Lives until `stop`."""
+
+    def __init__(self, folder: Path, config: str = CONFIG) -> None:
+        self.folder = folder
+        self.config = folder / "t.toml"
+        self.config.write_text(config.format(folder=folder))
+        self.url = f"sqlite:///{folder}/trunkline.db"
+        migrate.upgrade(self.url)
+        self.uds = folder / "console.sock"
+        argv = [sys.executable, "-m", "trunkline.web.process", "--uds", str(self.uds), "--config", str(self.config)]
+        env = {"PATH": os.environ["PATH"], "HOME": str(folder), "MASTER_KEY": MASTER_KEY}
+        self.process = subprocess.Popen(argv, env=env, stdin=subprocess.PIPE)
+        self._wait_until_up()
+
+    def client(self, key: str | None = MASTER_KEY, **headers: str) -> httpx2.Client:
+        """A client over the unix socket, with a key unless that is None."""
+        sent = headers | ({"authorization": f"Bearer {key}"} if key else {})
+        transport = httpx2.HTTPTransport(uds=str(self.uds))
+        return httpx2.Client(transport=transport, base_url="http://console", headers=sent, timeout=20)
+
+    def keep(self, *records: Record) -> None:
+        """Put records into the store, as the data plane does it."""
+        batch = SqliteBatch(self.folder / "trunkline.db")
+        try:
+            batch.write(records, (), ())
+        finally:
+            batch.close()
+
+    def stop(self) -> int:
+        self.process.terminate()
+        code = self.process.wait(20)
+        assert self.process.stdin is not None
+        self.process.stdin.close()
+        return code
+
+    def _wait_until_up(self) -> None:
+        with self.client() as client:
+            while self.process.poll() is None:
+                try:
+                    client.get("/api/v1/management/openapi.json")
+                except httpx2.TransportError:
+                    continue
+                return
+        raise AssertionError("the console did not start")
+
+
+@pytest.fixture(scope="module")
+def console() -> Iterator[RunningConsole]:
+    # Not tmp_path: a socket's path has at most 107 bytes.
+    with tempfile.TemporaryDirectory(prefix="tl-") as folder:
+        running = RunningConsole(Path(folder))
+        yield running
+        running.stop()
+
+
+@pytest.fixture
+def client(console: RunningConsole) -> Iterator[httpx2.Client]:
+    """With the master key."""
+    with console.client() as made:
+        yield made

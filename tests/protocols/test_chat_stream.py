@@ -1,0 +1,130 @@
+"""What is seen of a stream as it passes, and the one event that is edited."""
+
+import json
+from typing import Any
+
+import pytest
+
+from trunkline.protocols.openai_chat.answer import put_cost as put_cost_into_answer
+from trunkline.protocols.openai_chat.answer import read
+from trunkline.protocols.openai_chat.stream import StreamObserver, has_usage, put_cost
+from trunkline.protocols.sse import data_of, event
+
+
+def chunk(**fields: Any) -> bytes:
+    return event(json.dumps({"id": "chatcmpl-1", "choices": [], **fields}).encode())
+
+
+def delta(finish: str | None = None, **fields: Any) -> bytes:
+    return chunk(choices=[{"index": 0, "delta": fields, "finish_reason": finish}])
+
+
+def seen(*events: bytes) -> StreamObserver:
+    observer = StreamObserver()
+    for at, one in enumerate(events):
+        observer.see(one, float(at))
+    return observer
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"content": "a"},
+        {"reasoning_content": "a"},
+        {"reasoning": "a"},
+        {"refusal": "no"},
+        {"tool_calls": [{"index": 0, "function": {"name": "f", "arguments": ""}}]},
+        {"content": [{"type": "text", "text": "a"}]},
+        {"audio": {"data": "AA=="}},
+    ],
+)
+def test_text_reasoning_refusals_calls_and_sound_are_useful(fields: dict[str, Any]) -> None:
+    assert seen(delta(role="assistant", content="")).useful is False
+    assert seen(delta(**fields)).useful is True
+
+
+def test_a_finish_alone_is_useful_an_opening_or_a_filter_result_is_not() -> None:
+    assert seen(delta(finish="stop")).useful
+    assert not seen(chunk(prompt_filter_results=[{}]), delta(role="assistant"), b": ping\n\n").useful
+
+
+def test_times_are_those_of_the_first_and_the_last_delta() -> None:
+    observer = seen(delta(role="assistant"), delta(content="a"), delta(content="b"), delta(finish="stop"))
+    assert (observer.first_at, observer.last_at) == (1.0, 2.0)
+
+
+def test_of_several_usages_the_last_counts() -> None:
+    observer = seen(chunk(usage={"prompt_tokens": 1}), chunk(usage=None), chunk(usage={"prompt_tokens": 2}))
+    assert json.loads(observer.usage or b"") == {"prompt_tokens": 2}
+    assert observer.is_usage_only
+
+
+def test_usage_beside_choices_is_not_usage_only() -> None:
+    assert not seen(chunk(choices=[{"delta": {"content": "a"}}], usage={"prompt_tokens": 1})).is_usage_only
+
+
+def test_what_is_no_chunk_is_marked_and_never_raised() -> None:
+    observer = seen(b"data: {broken\n\n", b"data: 5\n\n", delta(content="a"))
+    assert observer.malformed
+    assert observer.useful
+
+
+def test_an_error_inside_is_kept_in_its_own_words() -> None:
+    assert json.loads(seen(chunk(error={"message": "overloaded"})).error or b"") == {"message": "overloaded"}
+
+
+def test_the_end_is_seen() -> None:
+    assert seen(b"data: [DONE]\n\n").done
+
+
+@pytest.mark.parametrize(
+    ("block", "has"),
+    [
+        (b'data: {"usage":{"prompt_tokens":1}}\n\n', True),
+        (b'data: {"usage" : {"prompt_tokens":1}}\n\n', True),
+        (b'data: {"usage":null}\n\n', False),
+        (b'data: {"choices":[{"delta":{"content":"\\"usage\\":{"}}]}\n\n', False),
+    ],
+)
+def test_usage_is_told_from_a_text_about_it(block: bytes, has: bool) -> None:
+    assert has_usage(block) is has
+
+
+def test_cost_goes_into_the_usage_of_an_event_and_nothing_else_changes() -> None:
+    one = event(b'{"id":"x", "choices":[],"usage":{"prompt_tokens":1},"odd":1.0}')
+    out = put_cost(one, b'{"prompt_tokens":1}', b"0.5", b"{}")
+    assert data_of(out) == b'{"id":"x", "choices":[],"usage":{"prompt_tokens":1,"cost":0.5,"cost_details":{}},"odd":1.0}'
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b'{"usage":{"prompt_tokens":1,"cost":9,"cost_details":{"x":1}}}',
+        b'{"x_groq":{"usage":{"prompt_tokens":1}},"usage":{"prompt_tokens":1}}',
+        b'{"usage":{}}',
+    ],
+)
+def test_a_usage_that_has_a_cost_or_stands_twice_or_is_empty_gets_ours_all_the_same(data: bytes) -> None:
+    observer = seen(event(data))
+    out = json.loads(data_of(put_cost(event(data), observer.usage or b"", b"0.5", b"{}")) or b"")
+    assert (out["usage"]["cost"], out["usage"]["cost_details"]) == (0.5, {})
+    assert out.get("x_groq") == json.loads(data).get("x_groq")
+
+
+def test_an_event_of_several_data_lines_gets_its_cost_too() -> None:
+    one = b'data: {"usage":{"prompt_tokens":\ndata: 1}}\n\n'
+    out = put_cost(one, seen(one).usage or b"", b"0.5", b"{}")
+    assert json.loads(data_of(out) or b"")["usage"] == {"prompt_tokens": 1, "cost": 0.5, "cost_details": {}}
+
+
+def test_a_whole_answer_is_read_for_the_record() -> None:
+    message = {"content": "four", "reasoning_content": "hm", "tool_calls": [{"function": {"arguments": "{}"}}]}
+    body = json.dumps({"id": "c", "choices": [{"message": message, "finish_reason": "stop"}], "usage": {"prompt_tokens": 1}, "service_tier": "flex"})
+    answer = read(body.encode())
+    assert (answer.id, answer.finish_reason, answer.characters, answer.service_tier) == ("c", "stop", 8, "flex")
+    assert json.loads(answer.usage or b"") == {"prompt_tokens": 1}
+
+
+def test_cost_goes_into_the_usage_of_an_answer_that_has_none_too() -> None:
+    out = put_cost_into_answer(b'{"id":"c","usage":null}', b'{"prompt_tokens":4}', b"0.25", b'{"prompt":0.25}')
+    assert json.loads(out)["usage"] == {"prompt_tokens": 4, "cost": 0.25, "cost_details": {"prompt": 0.25}}

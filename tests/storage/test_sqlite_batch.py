@@ -1,0 +1,124 @@
+import sqlite3
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from tests.fakes.records import a_record, an_intent, count
+from trunkline.errors import StoreError
+from trunkline.storage.columns import RECORD_COLUMNS
+from trunkline.storage.rows import read_record
+from trunkline.storage.sqlite_batch import SqliteBatch
+from trunkline.storage.storable import NOTE
+
+
+@pytest.fixture
+def batch(path: Path):
+    batch = SqliteBatch(path)
+    yield batch
+    batch.close()
+
+
+def stored_records(path: Path) -> list:
+    connection = sqlite3.connect(path)
+    rows = connection.execute(f"SELECT {', '.join(RECORD_COLUMNS)} FROM records ORDER BY id").fetchall()
+    connection.close()
+    return [read_record(row) for row in rows]
+
+
+def test_records_are_stored_as_they_are_with_their_attempts(batch, path):
+    batch.write([a_record(1), a_record(2)], [], [])
+    assert stored_records(path) == [a_record(1), a_record(2)]
+    assert count(path, "attempts") == 4
+
+
+def test_the_same_batch_again_changes_nothing(batch, path):
+    for _ in range(2):
+        batch.write([a_record(1)], [an_intent(2)], ["req_000003"])
+    assert stored_records(path) == [a_record(1)]
+    assert count(path, "attempts") == 2
+    assert batch.open_intents() == [an_intent(2)]
+
+
+def test_a_record_is_never_overwritten(batch, path):
+    batch.write([a_record(1)], [], [])
+    batch.write([a_record(1, outcome="error")], [], [])
+    assert stored_records(path) == [a_record(1)]
+
+
+def test_an_ended_intent_goes_with_its_record(batch):
+    batch.write([], [an_intent(1), an_intent(2)], [])
+    batch.write([a_record(1)], [], ["req_000001"])
+    assert batch.open_intents() == [an_intent(2)]
+
+
+def test_the_intent_of_the_next_attempt_replaces_the_first_and_keeps_start_and_reservation(batch):
+    batch.write([], [an_intent(1)], [])
+    later = an_intent(1, started_ms=an_intent(9).started_ms, offer="o:openai", provider="openai", reserved_pico_usd=5)
+    batch.write([], [later], [])
+    assert batch.open_intents() == [an_intent(1, offer="o:openai", provider="openai")]
+
+
+def test_a_record_with_values_that_cannot_be_stored_takes_nothing_down_with_it(batch, path):
+    batch.write([a_record(1), a_record(2, user_agent="\ud800"), a_record(3, cost_pico_usd=10**40)], [], [])
+    first, second, third = stored_records(path)
+    assert first == a_record(1)
+    assert NOTE in second.notes
+    assert third.cost_pico_usd == 2**63 - 1
+
+
+def test_an_intent_with_values_that_cannot_be_stored_is_stored(batch):
+    batch.write([], [an_intent(1, model="\ud800")], [])
+    assert [intent.id for intent in batch.open_intents()] == ["req_000001"]
+
+
+def test_a_batch_that_fails_leaves_nothing_of_itself(batch, path):
+    connection = sqlite3.connect(path)
+    connection.execute("CREATE TRIGGER full BEFORE INSERT ON intents BEGIN SELECT RAISE(ABORT, 'no room'); END")
+    with pytest.raises(StoreError, match="no room"):
+        batch.write([a_record(1)], [an_intent(2)], [])
+    assert count(path, "records") == 0
+    connection.execute("DROP TRIGGER full")
+    connection.close()
+    batch.write([a_record(1)], [an_intent(2)], [])
+    assert stored_records(path) == [a_record(1)]
+
+
+def test_commits_are_synced_to_the_disk(batch):
+    assert batch._connection.execute("PRAGMA synchronous").fetchone() == (2,)
+
+
+def test_a_missing_file_is_an_error_and_not_a_new_store(tmp_path):
+    with pytest.raises(StoreError, match=r"nowhere\.db"):
+        SqliteBatch(tmp_path / "nowhere.db")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_file_deleted_under_the_writer_is_noticed(batch, path):
+    path.unlink()
+    with pytest.raises(StoreError, match=r"trunkline\.db"):
+        batch.write([a_record(1)], [], [])
+
+
+def test_a_file_replaced_under_the_writer_is_noticed(batch, path):
+    path.rename(path.with_name("old.db"))
+    path.touch()
+    with pytest.raises(StoreError, match="deleted or replaced"):
+        batch.write([a_record(1)], [], [])
+
+
+def test_a_store_in_use_by_a_reader_can_be_written(batch, path):
+    reader = sqlite3.connect(path, isolation_level=None)
+    reader.execute("BEGIN")
+    reader.execute("SELECT count(*) FROM records").fetchone()
+    batch.write([a_record(1)], [], [])
+    reader.execute("ROLLBACK")
+    reader.close()
+    assert stored_records(path) == [a_record(1)]
+
+
+def test_large_raw_usage_is_kept_byte_for_byte(batch, path):
+    raw = msgspec.Raw(b'{"x":  [' + b"1, " * 5000 + b"2]}")
+    attempt = msgspec.structs.replace(a_record(1).attempts[1], raw_usage=raw)
+    batch.write([a_record(1, attempts=(attempt,))], [], [])
+    assert bytes(stored_records(path)[0].attempts[0].raw_usage) == bytes(raw)
