@@ -44,7 +44,7 @@ crash: $(VENV)/.dev  ## kill -9 under load, again and again: no record may be lo
 
 .PHONY: test-clients
 test-clients: $(VENV)/.dev  ## real client programs against the gateway (fetches them from their registries)
-	$(BIN)/python -m tests.clients
+	$(PYTEST) tests/clients -m 'clients or not clients'
 
 .PHONY: sbom
 sbom: $(VENV)/.dev  ## the bill of materials of what `make run` installs, as CycloneDX JSON

@@ -19,7 +19,7 @@ from bench.certificate import make_certificate
 from bench.measure import cores
 from bench.plot import latency_svg
 from bench.procs import allow_open_files
-from bench.report import markdown
+from bench.report import holes, markdown
 from bench.stacks import available
 from bench.types import Report
 
@@ -37,7 +37,9 @@ def main(argv: Sequence[str]) -> int:
     written = write(report, out)
     print(markdown(report))
     print(f"Written: {written}")
-    return 0
+    missing = [] if given.only else holes(report)
+    print("\n".join(f"MISSING: {words}" for words in missing) or "The table is whole.")
+    return 1 if missing else 0
 
 
 def measure(plan: rows.Plan, *, peers: bool, pin: bool, only: str) -> Report:

@@ -61,7 +61,7 @@ class Call(asyncio.Protocol):
         return self._answer()
 
     def leave_in_mid_request(self, target: Target) -> None:
-        """Sends half of a request and goes: that is not a request, and must leave nothing behind."""
+        """Sends half of a request and goes: what it asked for was never known."""
         if self.transport:
             whole = request_bytes(target, "Say hello.", False)
             self.transport.write(whole[: len(whole) - 20])

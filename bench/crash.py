@@ -15,6 +15,7 @@ import signal
 import sys
 import time
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import msgspec
@@ -126,7 +127,9 @@ def main(argv: Sequence[str]) -> int:
     draw = random.Random(given.seed)
     broken: list[str] = []
     upstream_child, upstream = events_upstream(folder / "upstream", ())
-    running = Running(Stack("Trunkline", version(), trunkline_serve), upstream, folder / "trunkline", ())
+    running = Running(
+        Stack("Trunkline", version(), partial(trunkline_serve, abortable=("one",))), upstream, folder / "trunkline", ()
+    )
     try:
         for number in range(1, given.rounds + 1):
             print(f"round {number} of {given.rounds}", flush=True)

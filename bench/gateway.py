@@ -4,6 +4,7 @@ import json
 import sqlite3
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 MODEL = "bench/alpha"
@@ -37,6 +38,7 @@ _OFFER = """[[models.offers]]
 provider = "{provider}"
 upstream_model = "alpha-1"
 protocols = ["openai.chat"]
+abortable = {abortable}
 price = [
   {{ item = "prompt", unit = "perMTokens", value = "1.10" }},
   {{ item = "completion", unit = "perMTokens", value = "4.40" }},
@@ -54,8 +56,10 @@ def store_path(folder: Path) -> Path:
     return folder / "bench.db"
 
 
-def write_config(folder: Path, upstream_url: str) -> Path:
-    offers = "".join(_OFFER.format(provider=provider) for provider in ("one", "two"))
+def write_config(folder: Path, upstream_url: str, abortable: Sequence[str]) -> Path:
+    """Two offers of one model at the same upstream. `abortable` are the providers where leaving stops the meter, so
+    that a client that leaves ends the upstream call at once; at the others it is read on for a while."""
+    offers = "".join(_OFFER.format(provider=name, abortable=str(name in abortable).lower()) for name in ("one", "two"))
     config = folder / "trunkline.toml"
     config.write_text(_CONFIG.format(store=store_path(folder), url=upstream_url, offers=offers))
     return config

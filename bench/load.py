@@ -26,6 +26,7 @@ from bench.types import PERCENTILES, LoadOrder, LoadResult, Target
 WARM_REQUESTS = 300
 _DRAIN_S = 5.0
 _RAMP_PER_S = 2000
+_RAMP_STEP = 100
 
 
 def request_bytes(target: Target, text: str, stream: bool) -> bytes:
@@ -124,12 +125,11 @@ class Run:
         self.finished = self.loop.create_future()
 
     async def connect(self, count: int, on_end: Callable[[Connection, str], None]) -> list[Connection]:
-        made = []
-        for _ in range(count):
-            _, connection = await self.loop.create_connection(
-                lambda: Connection(on_end), self.order.target.host, self.order.target.port
-            )
-            made.append(connection)
+        target = self.order.target
+        pairs = await asyncio.gather(
+            *(self.loop.create_connection(lambda: Connection(on_end), target.host, target.port) for _ in range(count))
+        )
+        made = [connection for _, connection in pairs]
         self.connections += made
         return made
 
@@ -328,11 +328,11 @@ async def hold(run: Run) -> None:
     as requests."""
     order = run.order
     request = request_bytes(order.target, f"bench events=1000000 every_ms={order.every_ms}", stream=True)
-    for opened in range(order.connections):
-        (connection,) = await run.connect(1, run.count)
-        connection.send(request, time.perf_counter_ns())
-        if opened % (_RAMP_PER_S // 20) == 0:
-            await asyncio.sleep(0.05)
+    for opened in range(0, order.connections, _RAMP_STEP):
+        count = min(_RAMP_STEP, order.connections - opened)
+        for connection in await run.connect(count, run.count):
+            connection.send(request, time.perf_counter_ns())
+        await asyncio.sleep(_RAMP_STEP / _RAMP_PER_S)
     async with asyncio.timeout(120):
         for connection in run.connections:
             await connection.first_event.wait()

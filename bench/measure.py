@@ -11,7 +11,7 @@ from typing import Protocol
 
 import msgspec
 
-from bench.procs import Child, cpu_s, machine_cpu_s, memory
+from bench.procs import Child, cpu_s, cpu_s_each, machine_cpu_s, memory
 from bench.stacks import Upstream
 from bench.types import LoadOrder, LoadResult, Sample, Target
 
@@ -84,14 +84,15 @@ class Measured(Protocol):
 class Clocks(msgspec.Struct, frozen=True):
     """CPU seconds so far, and when they were read."""
 
-    stack: float
+    stack: dict[int, float]
+    """By process."""
     upstream: float
     machine: float
     at_s: float
 
     @classmethod
     def read(cls, stack: Measured, upstream: Child) -> "Clocks":
-        return cls(cpu_s(stack.child.pids()), cpu_s(upstream.pids()), machine_cpu_s(), time.monotonic())
+        return cls(cpu_s_each(stack.child.pids()), cpu_s(upstream.pids()), machine_cpu_s(), time.monotonic())
 
 
 def under_load(row: str, round_number: int, stack: Measured, upstream: Child, order: LoadOrder, where: Cores) -> Sample:
@@ -107,7 +108,8 @@ def under_load(row: str, round_number: int, stack: Measured, upstream: Child, or
         got = load.result()
     finally:
         load.stop()
-    stack_cpu_s, upstream_cpu_s = after.stack - before.stack, after.upstream - before.upstream
+    used = [seconds - before.stack.get(pid, 0.0) for pid, seconds in after.stack.items()]
+    stack_cpu_s, upstream_cpu_s = sum(used), after.upstream - before.upstream
     foreign_cpu_s = after.machine - before.machine - stack_cpu_s - upstream_cpu_s - got.own_cpu_s
     return Sample(
         row=row,
@@ -120,6 +122,7 @@ def under_load(row: str, round_number: int, stack: Measured, upstream: Child, or
         errors=got.errors,
         wall_s=got.wall_s,
         stack_cpu_s=stack_cpu_s,
+        busiest_cpu_s=max(used),
         load_cpu_s=got.own_cpu_s,
         upstream_cpu_s=upstream_cpu_s,
         others=max(foreign_cpu_s, 0.0) / (after.at_s - before.at_s),

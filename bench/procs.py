@@ -82,6 +82,23 @@ def cpu_s(pids: Iterable[int]) -> float:
     return ticks / _TICKS_PER_S
 
 
+def cpu_s_each(pids: Iterable[int]) -> dict[int, float]:
+    return {pid: cpu_s([pid]) for pid in pids}
+
+
+def wait_idle(child: Child, patience_s: float = 20.0) -> None:
+    """Until the processes use less than a fiftieth of a core: what a stack does after its start belongs to no
+    request."""
+    until = time.monotonic() + patience_s
+    used = cpu_s(child.pids())
+    while time.monotonic() < until:
+        time.sleep(0.5)
+        now = cpu_s(child.pids())
+        if now - used <= 0.01:
+            return
+        used = now
+
+
 def machine_cpu_s() -> float:
     """Time that all cores together were not idle, from the first line of /proc/stat (steal included)."""
     fields = [int(field) for field in Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:9]]

@@ -91,6 +91,7 @@ def columns(report: Report) -> list[Column]:
         ),
         Column("idle MB", row_figure("memory_idle")),
         *(Column(f"MB at {streams:,} streams", row_figure(f"memory@{streams}")) for streams in held),
+        Column("idle CPU ms / s", row_figure("idle_cpu_ms_per_s"), 1),
         Column("ready s", row_figure("ready_s"), 2),
         Column("first start s", row_figure("ready_first_s"), 2),
     ]
@@ -117,10 +118,25 @@ def markdown(report: Report) -> str:
         "",
     ]
     parts += [*_stack_table(report), "", "## Bars of this build", "", *_bar_table(report), ""]
-    parts += ["## Whether to trust it", "", *_instrument_table(report), ""]
+    parts += ["## Whether to trust it", "", _records_line(report), "", *_instrument_table(report), ""]
     if report.notes:
         parts += ["## Notes", "", *(f"* {note}" for note in report.notes), ""]
     return "\n".join(parts)
+
+
+def holes(report: Report) -> list[str]:
+    """What a whole table has and this one has not, in words: cells of this build, and records that are not as many as
+    requests."""
+    missing = [column.head for column in columns(report) if column.figure(report, OURS) is None]
+    counted = [sample for sample in report.samples if sample.row == "records"]
+    wrong = [f"{s.value:.0f} records for {s.requests} requests" for s in counted if s.value != s.requests]
+    return [f"no figure: {head}" for head in missing] + wrong
+
+
+def _records_line(report: Report) -> str:
+    counted = [sample for sample in report.samples if sample.row == "records" and sample.value is not None]
+    stored, sent = sum(int(s.value or 0) for s in counted), sum(s.requests for s in counted)
+    return f"Records in Trunkline's store after the rows above without TLS: {stored:,} for {sent:,} requests."
 
 
 def _stack_table(report: Report) -> list[str]:

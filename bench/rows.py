@@ -6,6 +6,7 @@ upstream), and the last two again with TLS to the provider.
 """
 
 import shutil
+import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -15,7 +16,7 @@ import msgspec
 from bench import install, stacks
 from bench.gateway import count, store_path
 from bench.measure import Cores, Measured, events_upstream, held_memory, under_load
-from bench.procs import Child, memory
+from bench.procs import Child, cpu_s, memory, wait_idle
 from bench.stacks import Running, Stack, Upstream
 from bench.types import LoadOrder, Sample, Target
 
@@ -37,6 +38,7 @@ class Plan(msgspec.Struct, frozen=True):
     every_ms: int
     rates: dict[int, float]
     """Requests per second -> for how long."""
+    idle_s: float
     held: tuple[int, ...]
     held_settle_s: float
     held_every_ms: int = 2000
@@ -44,11 +46,11 @@ class Plan(msgspec.Struct, frozen=True):
 
 FULL = Plan(
     rounds=5, latency_rounds=3, tls_rounds=2, starts=5, request_s=3.0, connections=16,
-    streams=100, events=250, every_ms=20, rates={100: 6.0, 500: 4.0, 1000: 4.0}, held=(1000, 5000), held_settle_s=4.0,
+    streams=100, events=250, every_ms=20, rates={100: 6.0, 500: 4.0, 1000: 4.0}, idle_s=5.0, held=(1000, 5000), held_settle_s=4.0,
 )  # fmt: skip
 QUICK = Plan(
     rounds=1, latency_rounds=1, tls_rounds=1, starts=1, request_s=1.0, connections=16,
-    streams=50, events=50, every_ms=20, rates={100: 1.0, 500: 1.0, 1000: 1.0}, held=(1000, 5000), held_settle_s=0.5,
+    streams=50, events=50, every_ms=20, rates={100: 1.0, 500: 1.0, 1000: 1.0}, idle_s=1.0, held=(100, 1000), held_settle_s=0.5,
 )  # fmt: skip
 
 
@@ -112,6 +114,8 @@ class Lab:
                 if running := self.start(one, upstream, phase):
                     stack.callback(running.stop)
                     started.append(running)
+            for running in started:
+                wait_idle(running.child)
             yield started
 
     def start(self, stack: Stack, upstream: Upstream, phase: str) -> Running | None:
@@ -141,6 +145,11 @@ def _starts(lab: Lab, running: Running) -> None:
     lab.add(Sample(row="ready_first_s", stack=running.name, round=1, value=running.ready_s))
     for number in range(1, lab.plan.starts + 1):
         lab.add(Sample(row="ready_s", stack=running.name, round=number, value=running.restart()))
+    wait_idle(running.child)
+    began, before = time.monotonic(), cpu_s(running.child.pids())
+    time.sleep(lab.plan.idle_s)
+    idle = (cpu_s(running.child.pids()) - before) / (time.monotonic() - began)
+    lab.add(Sample(row="idle_cpu_ms_per_s", stack=running.name, round=1, value=idle * 1000))
     used = memory(running.child.pids())
     detail = {"rss_mb": used.rss_mb, "pss_mb": used.pss_mb}
     lab.add(Sample(row="memory_idle", stack=running.name, round=1, value=used.pss_mb, detail=detail))
@@ -235,7 +244,7 @@ def _count_records(lab: Lab, started: list[Running]) -> None:
             one.stop()
             stored = count(store_path(one.folder), "records")
             sent = lab.sent.get(one.folder, 0)
-            lab.notes.append(f"Trunkline's store holds {stored} records for {sent} requests ({one.folder.name})")
+            lab.add(Sample(row="records", stack=one.name, round=1, value=stored, requests=sent))
 
 
 def _turned(started: list[Running], number: int) -> list[Running]:

@@ -17,6 +17,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 
 import msgspec
@@ -34,6 +35,7 @@ CONNECTIONS = 40
 IDLE_POOL = 256
 """Kept-alive connections to a provider that may lie idle. More than clients, since the answers that clients left are
 read on for a while."""
+HALF = "left in mid-request"
 _QUIET_S = 10.0
 
 
@@ -74,7 +76,7 @@ async def one(target: Target, call: Call, draw: random.Random, tally: Tally) -> 
     """One thing that a client does, drawn by chance."""
     chance = draw.random()
     if chance < 0.03:
-        tally.kinds["left in mid-request"] += 1
+        tally.kinds[HALF] += 1
         call.leave_in_mid_request(target)
         return
     tally.sent += 1
@@ -167,7 +169,8 @@ def look_at_rest(pid: int, port: int, upstream_port: int) -> Look:
 def faults(length: Length, looks: list[Look], tally: Tally, store: Path) -> list[str]:
     """The bounds that were broken, in words."""
     first, last = looks[0], looks[-1]
-    records = count(store, "records")
+    records = count(store, "records", "model != ''")
+    halves = count(store, "records", "model = ''")
     missing = tally.seen - ids(store) - {""}
     checks = (
         (last.rss_mb - first.rss_mb <= length.grown_mb, f"memory grew by {last.rss_mb - first.rss_mb:.1f} MB"),
@@ -176,6 +179,7 @@ def faults(length: Length, looks: list[Look], tally: Tally, store: Path) -> list
         (last.client_sockets == 0, f"{last.client_sockets} sockets to clients that are gone"),
         (last.upstream_sockets <= IDLE_POOL, f"{last.upstream_sockets} sockets to the upstream"),
         (records == tally.sent, f"{records} records for {tally.sent} requests"),
+        (halves <= tally.kinds[HALF], f"{halves} records without a model for {tally.kinds[HALF]} half requests"),
         (not missing, f"{len(missing)} request ids that clients saw have no record: {sorted(missing)[:5]}"),
         (count(store, "intents") == 0, f"{count(store, 'intents')} intents left open"),
         (not tally.wrong, f"answers that were not right: {dict(tally.wrong)}"),
@@ -185,7 +189,9 @@ def faults(length: Length, looks: list[Look], tally: Tally, store: Path) -> list
 
 def soak(length: Length, folder: Path) -> int:
     upstream_child, upstream = events_upstream(folder / "upstream", ())
-    running = Running(Stack("Trunkline", version(), trunkline_serve), upstream, folder / "trunkline", ())
+    running = Running(
+        Stack("Trunkline", version(), partial(trunkline_serve, abortable=("one",))), upstream, folder / "trunkline", ()
+    )
     tally, looks = Tally(), []
     try:
         pid = data_plane_pid(running.child.pids())

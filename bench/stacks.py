@@ -3,7 +3,7 @@ to talk to it."""
 
 import os
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -142,10 +142,10 @@ def nginx_proxy(nginx: Path, upstream: Upstream, folder: Path) -> Launch:
     return Launch(_nginx_argv(nginx, folder, server), target, "/ready")
 
 
-def trunkline_serve(upstream: Upstream, folder: Path) -> Launch:
+def trunkline_serve(upstream: Upstream, folder: Path, abortable: Sequence[str] = ("one", "two")) -> Launch:
     """This build: a key, two offers of the model to choose from, prices, records in SQLite on disk."""
     port = free_port()
-    config = gateway.write_config(folder, upstream.url)
+    config = gateway.write_config(folder, upstream.url, abortable)
     key = gateway.make_key(config)
     target = Target("127.0.0.1", port, "/api/v1/chat/completions", gateway.MODEL, {"Authorization": f"Bearer {key}"})
     return Launch(gateway.serve_argv(config, port), target, "/readyz", _trust(upstream))

@@ -65,6 +65,9 @@ class Sample(msgspec.Struct, frozen=True, kw_only=True):
     errors: dict[str, int] = {}
     wall_s: float = 0.0
     stack_cpu_s: float = 0.0
+    """Of all its processes."""
+    busiest_cpu_s: float = 0.0
+    """Of the one process that used most: the one that proxies."""
     load_cpu_s: float = 0.0
     upstream_cpu_s: float = 0.0
     others: float = 0.0

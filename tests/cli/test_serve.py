@@ -8,10 +8,12 @@ import re
 import select
 import signal
 import socket
+import ssl
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import trustme
 
 from tests.fakes.simulated import SimulatedProvider, simulated, simulated_server
 
@@ -212,3 +214,18 @@ def test_a_reload_without_a_gateway_says_how_to_start_one(trunkline, tmp_path):
     refused = trunkline("reload", "--config", "t.toml")
     assert refused.end() == 1
     assert "start one with `trunkline serve`" in refused.said[0]
+
+
+def test_with_tls_files_it_is_ready_over_https(serve, tmp_path):
+    authority = trustme.CA()
+    issued = authority.issue_cert("llm.example.com", "127.0.0.1")
+    issued.private_key_pem.write_to_path(tmp_path / "key.pem")
+    for blob in issued.cert_chain_pems:
+        blob.write_to_path(tmp_path / "cert.pem", append=True)
+    gateway = serve(config(more="[server]\ntls_cert = 'cert.pem'\ntls_key = 'key.pem'\n"))
+    trusting = ssl.create_default_context()
+    authority.configure_trust(trusting)
+    client = http.client.HTTPSConnection("127.0.0.1", gateway.port, timeout=20, context=trusting)
+    with contextlib.closing(client):
+        client.request("GET", "/healthz")
+        assert client.getresponse().status == 200

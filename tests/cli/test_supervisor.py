@@ -21,10 +21,10 @@ def pids(said: list[str], name: str) -> list[int]:
 
 
 def ready(running) -> None:
-    """Both children run, and the data plane answers."""
-    running.until("supervisor: ready")
-    if not pids(running.said, "console"):
-        running.until("console: pid")
+    """Both children run and hear signals."""
+    waiting = {"data", "console"}
+    while waiting:
+        waiting.discard(running.until(r'"child": "(data|console)", "event": "ready"')[1])
 
 
 def test_told_to_stop_it_closes_the_door_then_drains_the_data_plane_then_the_console(supervised):
@@ -36,15 +36,15 @@ def test_told_to_stop_it_closes_the_door_then_drains_the_data_plane_then_the_con
     assert places == sorted(places)
 
 
-def test_a_killed_child_is_started_again(supervised):
+@pytest.mark.parametrize("name", ["data", "console"])
+def test_a_killed_child_is_started_again(supervised, tmp_path, name):
     running = supervised()
     ready(running)
-    os.kill(pids(running.said, "data")[0], signal.SIGKILL)
-    second = int(running.until(r"data: pid (\d+)")[1])
-    os.kill(pids(running.said, "console")[0], signal.SIGKILL)
-    running.until("console: pid")
+    (tmp_path / f"{name}.ready").unlink()
+    os.kill(pids(running.said, name)[0], signal.SIGKILL)
+    running.until(f'"child": "{name}", "event": "ready"')
     assert running.stop() == 0
-    assert second in pids(running.said, "data")
+    assert len(pids(running.said, name)) == 2
 
 
 def test_a_data_plane_that_cannot_start_ends_it_after_three_tries(supervised):

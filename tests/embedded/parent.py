@@ -1,4 +1,5 @@
-"""A gateway in small, to be killed: starts a child, prints its pid and directory, then waits, or closes only the child's stdin."""
+"""A gateway in small, to be killed: starts a child, prints its pid and directory, then waits, or closes only the
+child's stdin."""
 
 import asyncio
 import os

@@ -1,4 +1,5 @@
-"""Tool calls in the words of small models: all texts here were written by such models, or are what they could have written."""
+"""Tool calls in the words of small models: all texts here were written by such models, or are what they could have
+written."""
 
 import random
 

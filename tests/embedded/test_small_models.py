@@ -1,4 +1,5 @@
-"""The profile of small models: what the child is asked, and what is made of its answer. Pure; streams are written by hand."""
+"""The profile of small models: what the child is asked, and what is made of its answer. Pure; streams are written by
+hand."""
 
 import itertools
 from typing import Any
@@ -33,7 +34,12 @@ def stream(*texts: str, finish: str = "stop") -> bytes:
     deltas: list[dict[str, Any]] = [{"role": "assistant", "content": None}, *({"content": text} for text in texts)]
     chunks = [head | {"choices": [{"index": 0, "delta": delta, "finish_reason": None}]} for delta in deltas]
     chunks.append(head | {"choices": [{"index": 0, "delta": {}, "finish_reason": finish}]})
-    usage = {"prompt_tokens": 7, "completion_tokens": 3, "total_tokens": 10, "prompt_tokens_details": {"cached_tokens": 2}}
+    usage = {
+        "prompt_tokens": 7,
+        "completion_tokens": 3,
+        "total_tokens": 10,
+        "prompt_tokens_details": {"cached_tokens": 2},
+    }
     chunks.append(head | {"choices": [], "usage": usage, "timings": {"prompt_n": 7}})
     return b"".join(b"data: " + msgspec.json.encode(chunk) + b"\n\n" for chunk in chunks) + b"data: [DONE]\n\n"
 
@@ -106,7 +112,10 @@ def test_definitions_of_a_tool_are_found_from_the_root() -> None:
     parameters = {
         "type": "object",
         "properties": {"at": {"$ref": "#/$defs/Place"}},
-        "$defs": {"Place": {"type": "object", "properties": {"in": {"$ref": "#/$defs/Land"}}}, "Land": {"enum": ["FR"]}},
+        "$defs": {
+            "Place": {"type": "object", "properties": {"in": {"$ref": "#/$defs/Land"}}},
+            "Land": {"enum": ["FR"]},
+        },
     }
     tool = {"type": "function", "function": {"name": "go", "parameters": parameters}}
     _, body = prepared(tools=[tool], tool_choice="required")
@@ -241,6 +250,15 @@ def test_a_call_with_wrong_arguments_is_tried_once_more_with_its_form_enforced()
     assert whole.usage.total_tokens == 20
 
 
+def test_a_further_try_that_cannot_be_made_leaves_the_models_words() -> None:
+    plan, _ = prepared(tools=[WEATHER])
+    answer = small_answers.Answer(plan, str)
+    answer.feed(stream('{"name": "get_weather", "arguments": {}}'))
+    assert answer.retry()
+    answer.give_up()
+    assert answer.close()[0]["delta"] == {"content": '{"name": "get_weather", "arguments": {}}'}
+
+
 def test_one_call_is_kept_where_several_are_not_wanted() -> None:
     two = '[{"name": "now", "arguments": {}}, {"name": "now", "arguments": {}}]'
     for wanted, count in ((True, 2), (False, 1)):
@@ -266,7 +284,9 @@ def test_an_error_inside_the_stream_is_kept_in_openais_shape() -> None:
 
 
 def test_a_prompt_over_the_limit_has_the_code_that_clients_look_for() -> None:
-    said = b'{"error":{"code":400,"message":"x","type":"exceed_context_size_error","n_prompt_tokens":5031,"n_ctx":4096}}'
+    said = (
+        b'{"error":{"code":400,"message":"x","type":"exceed_context_size_error","n_prompt_tokens":5031,"n_ctx":4096}}'
+    )
     status, body = small_answers.refusal(400, said)
     error = msgspec.json.decode(body)["error"]
     assert (status, error["code"], error["param"]) == (400, "context_length_exceeded", "messages")

@@ -59,8 +59,8 @@ class RunningConsole:
         self.uds = folder / "console.sock"
         argv = [sys.executable, "-m", "trunkline.web.process", "--uds", str(self.uds), "--config", str(self.config)]
         env = {"PATH": os.environ["PATH"], "HOME": str(folder), "MASTER_KEY": MASTER_KEY}
-        self.process = subprocess.Popen(argv, env=env, stdin=subprocess.PIPE)
-        self._wait_until_up()
+        self.process = subprocess.Popen(argv, env=env, stdin=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        self.until("ready")
 
     def client(self, key: str | None = MASTER_KEY, **headers: str) -> httpx2.Client:
         """A client over the unix socket, with a key unless that is None."""
@@ -76,22 +76,23 @@ class RunningConsole:
         finally:
             batch.close()
 
+    def until(self, event: str) -> None:
+        """Read its log on to this event."""
+        assert self.process.stderr is not None
+        said = []
+        for line in self.process.stderr:
+            said.append(line)
+            if f'"event": "{event}' in line:
+                return
+        raise AssertionError("".join(said))
+
     def stop(self) -> int:
         self.process.terminate()
         code = self.process.wait(20)
-        assert self.process.stdin is not None
-        self.process.stdin.close()
+        for stream in (self.process.stdin, self.process.stderr):
+            assert stream is not None
+            stream.close()
         return code
-
-    def _wait_until_up(self) -> None:
-        with self.client() as client:
-            while self.process.poll() is None:
-                try:
-                    client.get("/api/v1/management/openapi.json")
-                except httpx2.TransportError:
-                    continue
-                return
-        raise AssertionError("the console did not start")
 
 
 @pytest.fixture(scope="module")

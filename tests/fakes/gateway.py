@@ -92,6 +92,8 @@ class Open:
 
     def __init__(self, connection: http.client.HTTPConnection, response: http.client.HTTPResponse) -> None:
         self._connection = connection
+        # The connection forgets its socket where the answer ends with it.
+        self._socket = connection.sock
         self.response = response
         self.status = response.status
         self.id = response.headers["x-request-id"]
@@ -114,10 +116,17 @@ class Open:
         return _read(self.response)
 
     def leave(self) -> None:
-        """Close the connection, as a client that is not interested any more."""
-        sock = self._connection.sock
-        if sock is not None:
-            sock.shutdown(socket.SHUT_RDWR)
+        """Close the connection, as a client that is not interested any more, and wait until the gateway has seen it."""
+        sock = self._socket
+        sock.shutdown(socket.SHUT_WR)
+        while sock.recv(65_536):
+            pass
+        self.response.close()
+        self._connection.close()
+
+    def leave_at_once(self) -> None:
+        """Close the connection with what was not read still in it."""
+        self._socket.shutdown(socket.SHUT_RDWR)
         self.response.close()
         self._connection.close()
 
@@ -158,6 +167,7 @@ class GatewayProcess:
             found = re.search(rb"ready at http://127\.0\.0\.1:(\d+)", line)
             if found:
                 return int(found[1])
+        self.process.stdout.close()
         self.process.wait(DEADLINE_S)
         raise AssertionError(f"the gateway did not start:\n{self.log}")
 
@@ -300,9 +310,12 @@ PRICE = (
     '[{ item = "prompt", unit = "perMTokens", value = "1.10" }, { item = "completion", unit = "perMTokens", value = "4.40" }, '
     '{ item = "input_cache_read", unit = "perMTokens", value = "0.275" }]'
 )
+FREE = (
+    '[{ item = "prompt", unit = "perMTokens", value = "0" }, { item = "completion", unit = "perMTokens", value = "0" }]'
+)
 MODEL_KINDS: dict[str, tuple[int, str, str]] = {
     # kind: how many, keys of the model, keys of each of its two offers
-    "plain": (140, "", ""),
+    "plain": (300, "", ""),
     "hasty": (
         24,
         "",
@@ -312,7 +325,7 @@ MODEL_KINDS: dict[str, tuple[int, str, str]] = {
     "abortable": (8, "", "abortable = true"),
     "small": (6, "context_tokens = 100\nmax_output_tokens = 50", ""),
     "choosy": (
-        12,
+        40,
         "reasoning = true",
         'supported_parameters = ["max_completion_tokens", "tools"]\nemulated_parameters = ["stop"]',
     ),
@@ -320,11 +333,11 @@ MODEL_KINDS: dict[str, tuple[int, str, str]] = {
 }
 
 
-def models_toml(author: str = "acme") -> str:
-    """Models enough for every test to have its own: `acme/KIND-N`, served by `first` and `second`."""
+def models_toml(author: str = "acme", most: int = 1_000) -> str:
+    """Models enough for every test to have its own: `acme/KIND-N`, served by `first` and `second`; `most` of a kind."""
     lines: list[str] = []
     for kind, (count, model_keys, offer_keys) in MODEL_KINDS.items():
-        for number in range(count):
+        for number in range(min(count, most)):
             lines += [model_toml(f"{author}/{kind}-{number}", ("first", "second"), model_keys, offer_keys)]
     return "\n".join(lines)
 
@@ -377,9 +390,10 @@ def o4_mini_toml(simulated: SimulatedProvider) -> str:
         url = simulated.url(f"{provider}-sim")
         parts.append(f'[providers.{provider}]\nbase_urls = {{ "openai.chat" = "{url}" }}\napi_key = "{OPERATOR_KEY}"\n')
     parts.append('[[models]]\nslug = "openai/o4-mini"\n')
-    for provider in ("openai", "azure"):
-        parts.append(f'[[models.offers]]\nprovider = "{provider}"\nshutdown_on = ""\nsimulated = true\n')
-    return "\n".join(parts)
+    offers = [
+        f'[[models.offers]]\nprovider = "{one}"\nshutdown_on = ""\nsimulated = true\n' for one in ("openai", "azure")
+    ]
+    return "\n".join([*parts, *offers])
 
 
 def start_gateway(folder: Path, config: str, **env: str) -> GatewayProcess:

@@ -40,7 +40,7 @@ class RawPeer:
         self.open += 1
         try:
             await self.script(reader, writer)
-        except (ConnectionError, asyncio.IncompleteReadError, ssl.SSLError, asyncio.CancelledError):
+        except (OSError, asyncio.IncompleteReadError, asyncio.CancelledError):
             pass  # the client has closed, or the test has ended
         finally:
             self.open -= 1

@@ -59,5 +59,5 @@ def count(path: Path, table: str) -> int:
 async def until(condition: Callable[[], bool]) -> None:
     """Wait for something that another thread does; fails after a time that no healthy run needs."""
     async with asyncio.timeout(20):
-        while not condition():
+        while not condition():  # noqa: ASYNC110 - the thread that it waits for knows nothing of this loop
             await asyncio.sleep(0.002)

@@ -223,10 +223,21 @@ def streams(*steps: bytes | Script) -> Script:
     return script
 
 
+def thinks(seconds: float) -> Script:
+    """A provider that needs so long for what comes next."""
+
+    def script(call: Call) -> None:
+        call.left.wait(seconds)
+
+    return script
+
+
 USAGE: dict[str, Any] = {"prompt_tokens": 10, "completion_tokens": 5, "total_tokens": 15}
 
 
-def completion(text: str = "hello", *, usage: Any = USAGE, answer_id: str = "chatcmpl-1", finish: str = "stop") -> bytes:
+def completion(
+    text: str = "hello", *, usage: Any = USAGE, answer_id: str = "chatcmpl-1", finish: str = "stop"
+) -> bytes:
     choice = {"index": 0, "message": {"role": "assistant", "content": text}, "finish_reason": finish}
     fields = {"id": answer_id, "object": "chat.completion", "created": 1, "model": "m", "choices": [choice]}
     return json.dumps(fields | ({} if usage is None else {"usage": usage})).encode()

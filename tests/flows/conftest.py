@@ -4,7 +4,6 @@ import socket
 import ssl
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,6 +11,8 @@ import trustme
 
 from tests.fakes.gateway import (
     DEADLINE_S,
+    FREE,
+    PRICE,
     Answer,
     Fresh,
     GatewayProcess,
@@ -19,8 +20,8 @@ from tests.fakes.gateway import (
     base_toml,
     model_toml,
     models_toml,
-    offer_toml,
     o4_mini_toml,
+    offer_toml,
     provider_toml,
     session_id,
     start_gateway,
@@ -109,9 +110,13 @@ def flows_toml(upstream: Upstream, simulated: SimulatedProvider, unreachable: di
             models_toml(),
             *[model_toml(f"acme/{slug}", (slug, "second"), "", quick) for slug in unreachable],
             model_toml("acme/keyless", ("keyless",)),
+            model_toml("acme/unpriced", ("first",)).replace(PRICE, "[]"),
+            model_toml("acme/free", ("first",)).replace(PRICE, FREE),
             model_toml("acme/toolless", ("first",), "", 'supported_parameters = ["temperature"]'),
-            model_toml("acme/unequal", ("first",), "", 'supported_parameters = ["seed"]') + offer_toml("acme/unequal", "second"),
-            model_toml("acme/leaving", ("first",), "", 'shutdown_on = "2020-01-01"') + offer_toml("acme/leaving", "second"),
+            model_toml("acme/unequal", ("first",), "", 'supported_parameters = ["seed"]')
+            + offer_toml("acme/unequal", "second"),
+            model_toml("acme/leaving", ("first",), "", 'shutdown_on = "2020-01-01"')
+            + offer_toml("acme/leaving", "second"),
         ]
     )
 
@@ -154,7 +159,7 @@ def brisk_gateway(tmp_path_factory: pytest.TempPathFactory, upstream: Upstream) 
     folder = tmp_path_factory.mktemp("brisk")
     base = base_toml(folder, server="max_body_bytes = 100000", gateway="keepalive_s = 0.05\ndrain_cap_s = 0.3")
     providers = provider_toml("first", upstream.url("first")) + provider_toml("second", upstream.url("second"))
-    made = start_gateway(folder, base + providers + models_toml("brisk"))
+    made = start_gateway(folder, base + providers + models_toml("brisk", most=20))
     yield made
     assert made.stop() == 0, made.log
 

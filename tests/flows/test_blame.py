@@ -90,7 +90,9 @@ def test_where_all_faults_are_the_operators_the_client_learns_nothing_of_them(mo
     assert answer.headers["x-should-retry"] == "false"
 
 
-@pytest.mark.parametrize("words", [f"Incorrect API key provided: {OPERATOR_KEY}.", "Incorrect API key: sk-oper****cdef."])
+@pytest.mark.parametrize(
+    "words", [f"Incorrect API key provided: {OPERATOR_KEY}.", "Incorrect API key: sk-oper****cdef."]
+)
 def test_no_key_is_written_down_even_where_a_provider_repeats_it(model, words) -> None:
     model.plays(fails(401, words), second=fails(401, words))
     answer = model.ask()

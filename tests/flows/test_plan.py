@@ -120,6 +120,14 @@ def test_a_name_outside_the_vocabulary_is_forwarded_to_an_offer_with_a_list(mode
     assert b'"vendor_extra":{"b": 1, "a": [2]}' in model.calls[0].body
 
 
+@pytest.mark.parametrize("name", ["max_tokens", "max_completion_tokens"])
+def test_an_output_limit_is_left_out_by_either_name(gateway, upstream, name) -> None:
+    upstream.plays("first", "acme--toolless", says("hello"))
+    answer = gateway.chat("acme/toolless", **{name: 5})
+    assert answer.headers["x-trunkline-dropped"] == "max_completion_tokens"
+    assert upstream.calls("acme--toolless")[-1].json.keys() == {"model", "messages"}
+
+
 def test_tools_are_never_dropped(gateway) -> None:
     tool = {"type": "function", "function": {"name": "f", "parameters": {"type": "object"}}}
     answer = gateway.chat("acme/toolless", tools=[tool])

@@ -1,11 +1,12 @@
 """Exactly one record for each request, whatever became of it, with every attempt, token and pico-dollar."""
 
 import json
+import socket
 
 import pytest
 
-from tests.fakes.gateway import CHAT, eventually
-from tests.fakes.upstream import Call, chunk, completion, fails, says, streams, usage_chunk
+from tests.fakes.gateway import CHAT, MASTER_KEY, eventually
+from tests.fakes.upstream import Call, chunk, completion, fails, says, streams, thinks, usage_chunk
 from trunkline.ir.usage import Usage
 
 FULL_USAGE = {
@@ -118,6 +119,22 @@ def test_bad_json_leaves_one_record(gateway, session_id) -> None:
     assert (record.outcome, record.status, record.request_bytes) == ("error", 400, 1)
 
 
+def test_a_body_that_is_too_large_leaves_one_record(brisk_gateway, session_id) -> None:
+    brisk_gateway.request("POST", CHAT, b"x" * 100_001, {"x-session-id": session_id})
+    (record,) = brisk_gateway.records(session_id)
+    assert (record.outcome, record.status, record.error_type) == ("error", 413, "invalid_params")
+
+
+def test_a_client_that_leaves_while_it_sends_leaves_one_record(gateway, session_id) -> None:
+    with socket.create_connection(("127.0.0.1", gateway.port)) as client:
+        head = (
+            f"POST {CHAT} HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {MASTER_KEY}\r\nx-session-id: {session_id}\r\n"
+        )
+        client.sendall(f'{head}content-length: 1000\r\n\r\n{{"model"'.encode())
+    (record,) = gateway.records(session_id)
+    assert (record.outcome, record.status, record.attempts) == ("client_left", 499, ())
+
+
 def test_refused_credentials_leave_no_record_but_are_counted(gateway, session_id) -> None:
     before = gateway.readyz["requests"]["refused_credentials"]
     for key in ("sk-tl-wrong", ""):
@@ -166,6 +183,22 @@ def test_what_a_cut_stream_gave_is_estimated_and_billed(model) -> None:
     assert record.cost_pico_usd > 0
 
 
+def test_what_has_no_price_is_shown_as_unpriced_and_never_as_zero(gateway, upstream) -> None:
+    upstream.plays("first", "acme--unpriced", says("hello"))
+    answer = gateway.chat("acme/unpriced")
+    assert answer.json["usage"]["cost"] is None
+    assert answer.json["usage"]["cost_details"] == {"prompt": None, "completion": None}
+    assert answer.headers["x-trunkline-cost"] is None
+    record = gateway.record(answer.id)
+    assert (record.cost.unpriced, record.cost_pico_usd) == (("prompt", "completion"), 0)
+
+
+def test_what_is_free_costs_zero(gateway, upstream) -> None:
+    upstream.plays("first", "acme--free", says("hello"))
+    answer = gateway.chat("acme/free")
+    assert (answer.json["usage"]["cost"], answer.headers["x-trunkline-cost"]) == (0, "0")
+
+
 # --- clients that leave
 
 
@@ -195,7 +228,8 @@ def test_a_client_that_leaves_before_the_answer_leaves_a_record(model_of, sessio
 
 
 def test_where_the_meter_runs_on_the_answer_is_read_to_its_usage(model, session_id) -> None:
-    model.plays(streams(chunk({"content": "hello"}), Call.pause, chunk({}, finish="stop"), usage_chunk()))
+    end = chunk({}, finish="stop") + usage_chunk()
+    model.plays(streams(thinks(0.1), chunk({"content": "hello"}), Call.pause, end))
     begun = model.open(headers={"x-session-id": session_id})
     begun.event()
     begun.leave()

@@ -1,4 +1,5 @@
-"""`/api/v1/management/keys`: made once, shown once, listed without secrets, revoked at once; and who may call at all."""
+"""`/api/v1/management/keys`: made once, shown once, listed without secrets, revoked at once; and who may call at
+all."""
 
 import pytest
 
@@ -14,11 +15,14 @@ def test_a_key_is_made_listed_and_revoked(client):
     assert card["secret"].startswith("sk-tl-")
     listed = next(key for key in client.get(KEYS).json()["data"] if key["id"] == card["id"])
     assert "secret" not in listed
-    assert listed["valid"] is True and listed["hint"] == card["secret"][-4:]
-    assert listed["expires_at"].endswith("Z") and "." not in listed["expires_at"]
+    assert listed["valid"] is True
+    assert listed["hint"] == card["secret"][-4:]
+    assert listed["expires_at"].endswith("Z")
+    assert "." not in listed["expires_at"]
 
     revoked = client.delete(f"{KEYS}/{card['id']}").json()
-    assert revoked["valid"] is False and revoked["revoked_at"]
+    assert revoked["valid"] is False
+    assert revoked["revoked_at"]
 
 
 def test_a_revoked_key_is_refused(console, client):

@@ -88,3 +88,13 @@ def test_a_price_list_in_another_order_with_distinct_lines_bills_the_same_items(
     back = bill(tuple(reversed(lines)), usage, at_ms, tier)
     assert {row.item for row in there.lines} == {row.item for row in back.lines}
     assert there.unpriced == back.unpriced
+
+
+@given(cards, st.lists(st.tuples(usages, moments, tiers), min_size=2, max_size=6))
+@settings(max_examples=75, deadline=None)
+def test_a_card_bills_as_if_each_answer_were_its_first(
+    lines: tuple[PriceLine, ...], answers: list[tuple[Usage, float, str | None]]
+) -> None:
+    card = RateCard(lines)
+    for usage, at_ms, tier in answers:
+        assert card.bill(usage, at_ms=at_ms, service_tier=tier) == bill(lines, usage, at_ms, tier)

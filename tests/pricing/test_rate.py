@@ -120,6 +120,12 @@ def test_the_band_is_chosen_by_the_whole_prompt_cached_or_not(usage: Usage, pico
     assert amounts(usage, BANDS) == {"prompt": usage.total_input_tokens * pico_per_token}
 
 
+def test_a_band_over_zero_tokens_does_not_hold_for_an_empty_prompt() -> None:
+    lines = (line("completion", "1", prompt_tokens_gt=0),)
+    assert price(Usage(output_tokens=1), lines, at_ms=0).unpriced == ("completion",)
+    assert amounts(Usage(input_tokens=1, output_tokens=1), (*lines, line("prompt", "0")))["completion"] == 1_000_000
+
+
 TIERS = (line("prompt", "1.10"), line("prompt", "0.55", service_tier="flex"), line("completion", "4.40"))
 
 
@@ -168,8 +174,9 @@ def test_a_new_price_holds_from_the_first_moment_of_its_day(at_ms: float, pico: 
     assert amounts(Usage(input_tokens=1), DATED, at_ms=at_ms) == {"prompt": pico}
 
 
-def test_outside_all_dates_there_is_no_price() -> None:
-    assert price(Usage(input_tokens=1), DATED[1:], at_ms=0).unpriced == ("prompt",)
+@pytest.mark.parametrize(("lines", "at_ms"), [(DATED[1:], FIRST_OF_DECEMBER_MS - 1), (DATED[:1], FIRST_OF_DECEMBER_MS)])
+def test_outside_all_dates_there_is_no_price(lines: tuple[PriceLine, ...], at_ms: float) -> None:
+    assert price(Usage(input_tokens=1), lines, at_ms=at_ms).unpriced == ("prompt",)
 
 
 @pytest.mark.parametrize(("tokens", "pico"), [(1, 0), (2, 1), (3, 2), (4, 2), (5, 2), (6, 3), (7, 4)])

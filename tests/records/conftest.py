@@ -1,8 +1,17 @@
+import shutil
 from pathlib import Path
 
 import pytest
 
 from trunkline.storage.migrate import upgrade
+
+
+@pytest.fixture(scope="session")
+def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Made once; a test that wants a store gets a copy."""
+    path = tmp_path_factory.mktemp("store") / "trunkline.db"
+    upgrade(f"sqlite:///{path}")
+    return path
 
 
 @pytest.fixture
@@ -11,7 +20,6 @@ def url(tmp_path: Path) -> str:
 
 
 @pytest.fixture
-def path(url: str) -> Path:
+def path(url: str, empty_store: Path) -> Path:
     """An empty store of the current schema."""
-    upgrade(url)
-    return Path(url.removeprefix("sqlite:///"))
+    return Path(shutil.copy(empty_store, url.removeprefix("sqlite:///")))

@@ -236,6 +236,21 @@ async def test_a_file_that_is_moved_away_and_back_has_everything_once(path):
     assert count(path, "attempts") == 4
 
 
+async def test_a_store_restored_from_a_backup_takes_over_what_the_old_file_did_not(path):
+    with running(lambda: SqliteBatch(path)) as writer:
+        writer.end(a_record(1))
+        await writer.flushed()
+        path.rename(path.with_name("broken.db"))
+        writer.end(a_record(2))
+        await until(lambda: writer.stats().failures > 0)
+        upgrade(f"sqlite:///{path.with_name('backup.db')}")
+        for side_file in ("trunkline.db-wal", "trunkline.db-shm"):
+            path.with_name(side_file).unlink(missing_ok=True)
+        path.with_name("backup.db").rename(path)
+        await writer.flushed()
+    assert count(path, "records") == 1
+
+
 async def test_stop_stores_what_is_queued(path):
     with running(lambda: SqliteBatch(path), min_interval_s=60) as writer:
         for number in range(3):
@@ -248,7 +263,7 @@ async def test_stop_ends_the_thread_and_says_what_could_not_be_stored(path):
     writer.start()
     with locked(path):
         writer.end(a_record(1))
-        with pytest.raises(StoreError, match="1 records and intents could not be stored.*locked"):
+        with pytest.raises(StoreError, match=r"1 records and intents could not be stored.*locked"):
             writer.stop(timeout_s=0.3)
     assert not any(thread.name == "record-writer" for thread in threading.enumerate())
 

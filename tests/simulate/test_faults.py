@@ -12,6 +12,7 @@ from tests.simulate.conftest import AZURE, OPENAI, Post
 from trunkline.simulate.config import Behaviour
 from trunkline.simulate.directives import NO_SCRIPT, read_script
 from trunkline.simulate.pace import Fate, fate, gap_s
+from trunkline.simulate.play import due
 from trunkline.simulate.spread import Spread
 
 
@@ -170,6 +171,11 @@ def test_paced_answers_are_the_same_as_unpaced_ones(post: Post) -> None:
 
     assert texts("<<say a b c d e>><<slow 1>>") == texts("<<say a b c d e>>")
     assert texts("<<tokens 50 20000>>") == texts("<<tokens 50>>")
+
+
+@pytest.mark.parametrize(("elapsed_s", "pieces"), [(0, 1), (0.09, 1), (0.1, 2), (0.25, 3), (1.0, 11)])
+def test_one_piece_is_due_at_the_start_and_one_each_gap(elapsed_s: float, pieces: int) -> None:
+    assert due(elapsed_s, 0.1) == pieces
 
 
 def test_a_paced_stream_stops_when_the_client_leaves(simulated: SimulatedProvider, line: socket.socket) -> None:

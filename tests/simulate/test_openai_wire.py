@@ -73,6 +73,7 @@ def test_the_same_question_gets_the_same_answer_whatever_the_order_of_its_fields
 
     assert content() == content(stream=False, model="gpt-4.1") == content(model="gpt-4.1", stream=None)
     assert content() != content(seed=1)
+    assert content(messages=[{"content": "why?", "role": "user"}]) == content()
 
 
 def test_tool_calls_come_as_deltas_after_the_role(post: Post) -> None:

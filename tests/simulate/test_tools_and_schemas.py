@@ -115,6 +115,17 @@ def test_steps_are_played_one_after_the_other_as_tools_are_answered(post: Post) 
     assert post(messages=messages, tools=[TOOL]).json["choices"][0]["message"]["content"] == "[simulated] it rains"
 
 
+def test_steps_count_from_the_message_that_they_stand_in(post: Post) -> None:
+    call = {"id": "c", "type": "function", "function": {"name": "weather", "arguments": "{}"}}
+    earlier: list[dict[str, Any]] = [
+        {"role": "user", "content": "before"},
+        {"role": "assistant", "tool_calls": [call]},
+        {"role": "tool", "tool_call_id": "c", "content": "rain"},
+        {"role": "user", "content": "<<say one>><<say two>>"},
+    ]
+    assert post(messages=earlier).json["choices"][0]["message"]["content"] == "[simulated] one"
+
+
 def test_a_tool_that_was_not_offered_is_not_called(post: Post) -> None:
     content = post("<<call other {}>>", tools=[TOOL]).json["choices"][0]["message"]["content"]
     assert content == "[simulated] no such tool offered: other"

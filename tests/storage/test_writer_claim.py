@@ -8,9 +8,8 @@ from trunkline.storage.writer_claim import WriterClaim
 
 
 def test_a_second_writer_is_refused_until_the_first_lets_go(url):
-    with WriterClaim(url):
-        with pytest.raises(StoreError, match="another gateway is writing"):
-            WriterClaim(url)
+    with WriterClaim(url), pytest.raises(StoreError, match="another gateway is writing"):
+        WriterClaim(url)
     WriterClaim(url).release()
 
 

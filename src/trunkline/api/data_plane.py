@@ -17,7 +17,7 @@ from trunkline.errors import AccessDenied, NotFound, PayloadTooLarge, RequestErr
 from trunkline.execution.exchange import Exchange
 from trunkline.execution.gateway import Gateway
 from trunkline.execution.respond import JSON_HEADERS, Headers, Message, Receive, Reply, Send
-from trunkline.execution.run import retry_headers, run
+from trunkline.execution.run import abandon, refuse, retry_headers, run
 from trunkline.protocols.openai_chat import NAME
 from trunkline.protocols.openai_chat.errors import error_body
 
@@ -91,14 +91,25 @@ class DataPlane:
             exchange.app_url, exchange.app_title = seen.app_url, seen.app_title
             exchange.session_id, exchange.user_agent = seen.session_id, seen.user_agent
             await gateway.sink.room()
-            body = await _body(receive, seen.content_length, gateway.snapshot.policy.max_body_bytes)
-            if body is not None:
-                await run(gateway, exchange, reply, body, self._log)
+            await self._record(exchange, reply, receive, seen.content_length)
         except RequestError as error:
             await _answer_error(reply, error, exchange.id)
         finally:
             self.open -= 1
             reply.close()
+
+    async def _record(self, exchange: Exchange, reply: Reply, receive: Receive, announced: int) -> None:
+        """Take the body in and run the request: from here on it ends in one record."""
+        gateway = self._gateway
+        try:
+            body = await _body(receive, announced, gateway.snapshot.policy.max_body_bytes)
+        except PayloadTooLarge as error:
+            await refuse(gateway, exchange, reply, error)
+            return
+        if body is None:
+            abandon(gateway, exchange, reply)
+            return
+        await run(gateway, exchange, reply, body, self._log)
 
     def _key(self, seen: Seen, now_ms: float) -> ApiKey:
         key = self._authenticate(seen.secret, now_ms) if seen.secret else None
@@ -229,21 +240,18 @@ async def _body(receive: Receive, announced: int, limit: int) -> bytes | None:
     """The whole body, or None where the caller left while sending it."""
     if announced > limit:
         raise PayloadTooLarge(f"The body has {announced} bytes, at most {limit} are taken ([server] max_body_bytes).")
-    message: Message = await receive()
-    if message["type"] == "http.disconnect":
-        return None
-    body: bytes = message.get("body", b"")
-    if not message.get("more_body"):
-        return body
-    parts, size = [body], len(body)
-    while message.get("more_body"):
-        message = await receive()
+    parts: list[bytes] = []
+    size = 0
+    while True:
+        message: Message = await receive()
         if message["type"] == "http.disconnect":
             return None
-        parts.append(message.get("body", b""))
-        size += len(parts[-1])
+        part: bytes = message.get("body", b"")
+        size += len(part)
         if size > limit:
             raise PayloadTooLarge(
                 f"The body has more than {limit} bytes, which is the most that is taken ([server] max_body_bytes)."
             )
-    return b"".join(parts)
+        parts.append(part)
+        if not message.get("more_body"):
+            return part if len(parts) == 1 else b"".join(parts)

@@ -220,7 +220,7 @@ def _stands_in(provider: Provider, layer: "ProviderLayer") -> bool:
 
 def _is_private(urls: list[str]) -> bool:
     hosts = [urlsplit(url).hostname or "" for url in urls]
-    return any(_is_private_host(host) for host in hosts if host)
+    return any(_is_private_host(host) for host in hosts if host and "{" not in host)
 
 
 def _is_private_host(host: str) -> bool:

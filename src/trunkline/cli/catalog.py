@@ -179,8 +179,11 @@ def _download(url: str) -> str:
     try:
         with urlopen(Request(url), timeout=FETCH_TIMEOUT_S) as answer:  # noqa: S310 - https only, see above
             body: bytes = answer.read(MAX_FETCH_BYTES + 1)
+            final_url: str = answer.url
     except (URLError, OSError) as error:
         raise ConfigError(f"cannot be fetched: {error}", where=url) from None
+    if urlsplit(final_url).scheme != "https":
+        raise ConfigError(f"redirects to {final_url}, which is not HTTPS: give the right URL", where=url)
     if len(body) > MAX_FETCH_BYTES:
         raise ConfigError(f"is larger than {MAX_FETCH_BYTES} bytes: that is no catalog layer", where=url)
     return body.decode("utf-8", errors="replace")

@@ -202,10 +202,11 @@ async def keep_going(
     try:
         await asyncio.wait([*ends, traffic], return_when=asyncio.FIRST_COMPLETED)
     finally:
+        summary = tally.line()
         for task in (traffic, told, *ends):
             task.cancel()
         await asyncio.gather(traffic, told, *ends, return_exceptions=True)
-    click.echo(f"\nThe demo's own traffic: {tally.line()}.")
+    click.echo(f"\nThe demo's own traffic: {summary}.")
 
 
 async def tell(tally: Tally) -> None:

@@ -16,6 +16,10 @@ from trunkline.providers.accounts import Absent, Account
 from trunkline.settings import Settings
 
 
+SILENT = "nothing listens on"
+"""How `detect` begins the reason of a server that is not there."""
+
+
 class Row(msgspec.Struct, frozen=True):
     """One source of models: there, or why not and what would bring it."""
 
@@ -65,7 +69,12 @@ def _server_rows(detection: Detection | None) -> list[Row]:
         Row(server.name, True, f"{server.base_url}: {', '.join(server.models) or 'no model loaded'}")
         for server in detection.found
     ]
-    return rows + [Row(name, False, reason) for name, reason in detection.absent]
+    # Most are simply not there; only where something else is in the way is the reason of interest by itself.
+    silent = [name for name, reason in detection.absent if reason.startswith(SILENT)]
+    rows += [Row(name, False, reason) for name, reason in detection.absent if name not in silent]
+    if not silent:
+        return rows
+    return [*rows, Row("Servers on this machine", False, f"{', '.join(silent)}: {SILENT} their usual ports")]
 
 
 def _vendor_rows(states: dict[str, Account | Absent], catalog: Catalog) -> list[Row]:

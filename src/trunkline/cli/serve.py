@@ -8,11 +8,9 @@ signal n. The socket is bound here and handed on, so that a data plane that is r
 import contextlib
 import errno
 import fcntl
-import http.client
 import os
 import shutil
 import socket
-import ssl
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -121,17 +119,18 @@ def _module(name: str, settings: Settings, *arguments: str) -> tuple[str, ...]:
 
 def answers(settings: Settings, path: str) -> bool:
     """Whether a GET of `path` on this machine's own gateway is answered with 200 within a few seconds."""
+    # Imported here, in the thread that waits for the data plane, and not before that one is started.
+    import http.client
+    import ssl
+
     address = urlsplit(settings.local_address)
     host, port = address.hostname or "", address.port
+    client = http.client.HTTPConnection(host, port, timeout=PROBE_TIMEOUT_S)
     if address.scheme == "https":
-        # The socket was bound by this very program: whose certificate answers there needs no check, and its name is the
-        # public one.
+        # This very program bound the socket: whose certificate answers there needs no check, and its name is the public
+        # one.
         context = ssl._create_unverified_context()  # noqa: S323
-        client: http.client.HTTPConnection = http.client.HTTPSConnection(
-            host, port, timeout=PROBE_TIMEOUT_S, context=context
-        )
-    else:
-        client = http.client.HTTPConnection(host, port, timeout=PROBE_TIMEOUT_S)
+        client = http.client.HTTPSConnection(host, port, timeout=PROBE_TIMEOUT_S, context=context)
     with contextlib.closing(client), contextlib.suppress(OSError, http.client.HTTPException):
         client.request("GET", path, headers={"connection": "close"})
         return client.getresponse().status == 200

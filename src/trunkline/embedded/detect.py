@@ -94,7 +94,7 @@ KINDS = (
 )
 
 
-class _Nothing(Exception):  # noqa: N818 - the normal case, not an error
+class _Nothing(Exception):
     """Nothing that can be offered; the message says why."""
 
 
@@ -224,7 +224,7 @@ def _names(answer: Any) -> list[str]:
         for item in _items(answer)
         if item.get("type") not in ("embeddings", "embedding")
     ]
-    return [name for name in names if isinstance(name, str)]
+    return list(dict.fromkeys(name for name in names if isinstance(name, str)))
 
 
 def _ollama_port(env: Mapping[str, str]) -> dict[str, int]:

@@ -1,7 +1,6 @@
 """Whether this machine can run the local model, and how. In: texts and numbers of the operating system. Out: reasons
 with their mend; cores."""
 
-import ctypes.util
 import importlib.util
 import os
 import platform
@@ -20,7 +19,7 @@ def runtime_reasons() -> list[str]:
     """What keeps the runtime from working at all, each with what mends it. Empty: it will run."""
     found = [
         _extra_reason(importlib.util.find_spec(RUNTIME) is not None),
-        _libc_reason(sys.platform, platform.libc_ver()[0], _musl()),
+        _libc_reason(sys.platform, platform.libc_ver()[0]),
     ]
     if sys.platform == "linux" and platform.machine() in ("x86_64", "AMD64"):
         found.append(_flags_reason(_read("/proc/cpuinfo")))
@@ -49,8 +48,17 @@ def available_memory() -> int | None:
     if not match:
         return None
     free = int(match[1]) * 1024
-    limit, used = _read("/sys/fs/cgroup/memory.max").strip(), _read("/sys/fs/cgroup/memory.current").strip()
-    return min(free, int(limit) - int(used)) if limit.isdecimal() and used.isdecimal() else free
+    group = Path("/sys/fs/cgroup")
+    left = _left_in_group(*(_read(str(group / f"memory.{name}")) for name in ("max", "current", "stat")))
+    return free if left is None else min(free, left)
+
+
+def _left_in_group(limit: str, used: str, stat: str) -> int | None:
+    """Bytes that a container's limit leaves; mapped and cached files are shed, so they count as free."""
+    if not (limit.strip().isdecimal() and used.strip().isdecimal()):
+        return None
+    files = re.findall(r"^(?:in)?active_file (\d+)$", stat, re.MULTILINE)
+    return int(limit) - int(used) + sum(map(int, files))
 
 
 def physical_cores() -> int:
@@ -67,8 +75,8 @@ def _extra_reason(installed: bool) -> str:
     return "the runtime is not installed; run `pip install 'trunkline[embedded]'`"
 
 
-def _libc_reason(system: str, libc: str, musl: bool) -> str:
-    if system == "linux" and (musl or libc != "glibc"):
+def _libc_reason(system: str, libc: str) -> str:
+    if system == "linux" and libc != "glibc":
         return f"the runtime has no build for musl (Alpine and the like); take an image with glibc, or {ELSEWHERE}"
     if system not in ("linux", "darwin"):
         return f"the local model runs on Linux and macOS, not on {system}; {ELSEWHERE}"
@@ -81,10 +89,6 @@ def _flags_reason(cpuinfo: str) -> str:
     if not missing:
         return ""
     return f"this processor has no {', '.join(sorted(missing)).upper()}, which the runtime needs; {ELSEWHERE}"
-
-
-def _musl() -> bool:
-    return any(Path("/lib").glob("ld-musl-*")) and ctypes.util.find_library("c") in (None, "libc.musl-x86_64.so.1")
 
 
 def _cores_in(cpuinfo: str) -> int:

@@ -189,18 +189,22 @@ class _Streamed:
         if not self._answer.done:
             raise Truncated("the local model's process ended inside the answer")
         retry = self._answer.retry()
-        if retry is None:
-            self._response = None
-            self._asked.release()
-            return self._answer.close()
+        if retry is not None and await self._ask_again(retry):
+            return []
+        self._response = None
+        self._asked.release()
+        return self._answer.close()
+
+    async def _ask_again(self, retry: small_models.Plan) -> bool:
+        """False where the child refuses, e.g. a schema that its runtime does not know."""
         response = await self._asked.ask(retry)
         response.idle_s = self._idle_s
         self._response = response
-        if response.status != 200:
-            self._answer.error = msgspec.json.decode(
-                small_answers.refusal(response.status, await response.read(ERROR_LIMIT_BYTES))[1]
-            )
-        return []
+        if response.status == 200:
+            return True
+        response.abort()
+        self._answer.give_up()
+        return False
 
     async def read(self, limit_bytes: int) -> bytes:
         chunks, size = [], 0

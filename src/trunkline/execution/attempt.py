@@ -243,7 +243,7 @@ class Attempting:
         if "stop" in self._step.emulated:
             body = cut_answer(body, self._request.facts.stop)
         self._settle()
-        headers = [(b"x-trunkline-cost", usd(self._spent()).encode()), *self._head(response)]
+        headers = self._cost_header() + self._head(response)
         if self._include_cost and self._usage is not None:
             body = answer.put_cost(body, seen.usage or write_usage(self._usage), *self._cost_json())
         self.committed = True
@@ -258,7 +258,8 @@ class Attempting:
         if not kind.startswith("text/event-stream"):
             return await self._not_a_stream(response, kind)
         framer, observer, now_s = sse.Framer(), self._observer, self._gateway.clock.now_s
-        stops = StopStream(self._request.facts.stop) if "stop" in self._step.emulated else None
+        words = self._request.facts.stop if "stop" in self._step.emulated else ()
+        stops = StopStream(words) if words else None
         held: list[bytes] = []
         while chunk := await response.chunk():
             block = framer.feed(chunk)
@@ -365,6 +366,13 @@ class Attempting:
         """Of the whole request so far, in pico-USD."""
         return self.cost.total_pico_usd + sum([attempt.cost.total_pico_usd for attempt in self._exchange.attempts])
 
+    def _priced(self) -> bool:
+        """False where everything that was used has no price."""
+        return bool(self.cost.lines) or not self.cost.unpriced
+
+    def _cost_header(self) -> Headers:
+        return [(b"x-trunkline-cost", usd(self._spent()).encode())] if self._priced() else []
+
     def _cost_json(self) -> tuple[bytes, bytes]:
         """`cost` and `cost_details` as JSON. An item without a price is null, never zero."""
         amounts: dict[str, int] = {}
@@ -373,7 +381,7 @@ class Attempting:
         parts = [f'"{item}":{usd(amount)}' for item, amount in amounts.items()] + [
             f'"{item}":null' for item in self.cost.unpriced if item not in amounts
         ]
-        total = usd(self._spent()) if amounts or not self.cost.unpriced else "null"
+        total = usd(self._spent()) if self._priced() else "null"
         return total.encode(), ("{" + ",".join(parts) + "}").encode()
 
     # --- telling

@@ -95,10 +95,16 @@ class Reply:
 
     async def end(self) -> None:
         """End a stream."""
-        if self._ticking is not None:
-            await self._ticking
+        await self.still()
         if self.started and not self.left:
             await self._send({"type": "http.response.body", "body": b"", "more_body": False})
+
+    async def still(self) -> None:
+        """From now on no comment comes in between: what is sent next is the end."""
+        if self._tick is not None:
+            self._tick.cancel()
+        if self._ticking is not None:
+            await self._ticking
 
     async def whole(self, status: int, headers: Headers, body: bytes) -> None:
         """Send an answer that is not streamed."""

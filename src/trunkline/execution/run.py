@@ -48,8 +48,26 @@ async def run(gateway: Gateway, exchange: Exchange, reply: Reply, body: bytes, l
             exchange, reply, InternalError("The gateway itself failed. The request id says where to look in its log.")
         )
     finally:
-        exchange.answer_bytes = reply.bytes_sent
-        gateway.sink.end(exchange.record(gateway.clock.now_s()))
+        _end(gateway, exchange, reply)
+
+
+async def refuse(gateway: Gateway, exchange: Exchange, reply: Reply, error: RequestError) -> None:
+    """Answer a request whose body is not taken, and record it."""
+    try:
+        await _tell(exchange, reply, error)
+    finally:
+        _end(gateway, exchange, reply)
+
+
+def abandon(gateway: Gateway, exchange: Exchange, reply: Reply) -> None:
+    """Record a request whose caller left while sending it."""
+    exchange.outcome, exchange.status = "client_left", CLIENT_LEFT
+    _end(gateway, exchange, reply)
+
+
+def _end(gateway: Gateway, exchange: Exchange, reply: Reply) -> None:
+    exchange.answer_bytes = reply.bytes_sent
+    gateway.sink.end(exchange.record(gateway.clock.now_s()))
 
 
 async def _answer(
@@ -215,6 +233,7 @@ async def _tell(exchange: Exchange, reply: Reply, error: RequestError) -> None:
     """Answer with an error; as the last event where a keep-alive has begun a stream."""
     exchange.outcome, exchange.status = "error", error.status
     exchange.error_type, exchange.error_message = error.type, error.message
+    await reply.still()
     if reply.started:
         await reply.write(errors.error_event(error, exchange.id))
         await reply.end()

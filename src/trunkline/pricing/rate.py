@@ -5,6 +5,7 @@ rounded half to even once (a price of up to six decimals per million tokens need
 """
 
 import datetime
+from bisect import bisect_left
 from decimal import Decimal
 from fractions import Fraction
 from operator import attrgetter
@@ -66,14 +67,24 @@ class Rate(msgspec.Struct, frozen=True):
 
 
 class RateCard:
-    """The price lines of one offer, compiled once; it lives as long as the catalog and is never changed."""
+    """The price lines of one offer, compiled once; lives as long as the catalog.
 
-    __slots__ = ("_plain", "_rates")
+    Which lines hold depends on the tier, the length band and the minute: every date, weekday and time of day begins with
+    one. What was found for a minute is kept until the next.
+    """
+
+    __slots__ = ("_found", "_minute", "_plain", "_rates", "_steps", "_tiers", "_timed")
 
     def __init__(self, lines: tuple[PriceLine, ...]) -> None:
         self._rates = tuple(_rate(line) for line in lines)
-        unconditional = all(_is_unconditional(rate) for rate in self._rates)
-        self._plain = _slots(self._rates) if unconditional else None
+        self._tiers = frozenset(rate.tier for rate in self._rates if rate.tier is not None)
+        steps = {step for rate in self._rates for step in (rate.over_tokens, rate.up_to_tokens)}
+        self._steps = sorted(step for step in steps if step is not None and step >= 0)
+        self._timed = any(_is_timed(rate) for rate in self._rates)
+        conditional = self._timed or self._tiers or self._steps
+        self._plain = None if conditional else _slots(self._rates)
+        self._found: dict[tuple[str | None, int], _Slots] = {}
+        self._minute = -1
 
     def bill(self, usage: Usage, *, at_ms: float, service_tier: str | None = None) -> Cost:
         """The bill of one answer. `at_ms` is Unix time; `service_tier` is what the provider says it served."""
@@ -96,8 +107,14 @@ class RateCard:
         return _cost(used, quantities, tuple(unpriced), usage.estimated)
 
     def _slots_at(self, prompt_tokens: int, at_ms: float, service_tier: str | None) -> "_Slots":
-        tier = None if service_tier in _STANDARD_TIERS else service_tier
-        return _slots([rate for rate in self._rates if _holds(rate, prompt_tokens, at_ms, tier)])
+        if self._timed and (minute := int(at_ms // 60_000)) != self._minute:
+            self._found, self._minute = {}, minute
+        key = (service_tier if service_tier in self._tiers else None, bisect_left(self._steps, prompt_tokens))
+        slots = self._found.get(key)
+        if slots is None:
+            holding = [rate for rate in self._rates if _holds(rate, prompt_tokens, at_ms, key[0])]
+            slots = self._found[key] = _slots(holding)
+        return slots
 
 
 class _Slots(msgspec.Struct, frozen=True):
@@ -177,9 +194,8 @@ def _in_window(window: tuple[int, int], minute: int) -> bool:
     return start <= minute < end if start <= end else minute >= start or minute < end
 
 
-def _is_unconditional(rate: Rate) -> bool:
-    conditions = (rate.tier, rate.up_to_tokens, rate.from_ms, rate.to_ms, rate.window_min, rate.days)
-    return rate.over_tokens < 0 and all(condition is None for condition in conditions)
+def _is_timed(rate: Rate) -> bool:
+    return any(condition is not None for condition in (rate.from_ms, rate.to_ms, rate.window_min, rate.days))
 
 
 def _rate(line: PriceLine) -> Rate:

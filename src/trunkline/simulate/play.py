@@ -44,10 +44,15 @@ async def play_pieces(peer: Peer, opening: bytes, pieces: Sequence[bytes], gap_s
     while sent < len(pieces):
         if not await peer.waited(max(0.0, start + sent * gap_s - loop.time())):
             return False
-        due = min(len(pieces), 1 + int((loop.time() - start) / gap_s + 1e-6))
-        await peer.write(b"".join(pieces[sent:due]), more=True)
-        sent = max(sent, due)
+        ready = min(len(pieces), due(loop.time() - start, gap_s))
+        await peer.write(b"".join(pieces[sent:ready]), more=True)
+        sent = max(sent, ready)
     return True
+
+
+def due(elapsed_s: float, gap_s: float) -> int:
+    """How many pieces should be out by now: one at the start and one each gap, a timer's rounding forgiven."""
+    return 1 + int(elapsed_s / gap_s + 1e-6)
 
 
 async def play_body(peer: Peer, headers: Headers, body: bytes, fate: Fate) -> str:

@@ -47,7 +47,7 @@ async def one_after_another(port: int, key: str, number: int, speed: float, rand
         try:
             tally.first_token_s += await ask(port, request(model, random.choice(QUESTIONS), key))
             tally.answered += 1
-        except (OSError, ValueError, asyncio.IncompleteReadError):
+        except (OSError, ValueError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
             tally.failed += 1
         finally:
             tally.under_way -= 1

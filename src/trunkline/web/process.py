@@ -9,8 +9,9 @@ A process of its own, because a page's milliseconds of Python would delay the da
 import asyncio
 import contextlib
 import signal
+import socket
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,14 @@ from trunkline.web.app import make_app
 
 class Server(uvicorn.Server):
     """uvicorn without its own signal handling: it would end the process by the signal instead of with code 0."""
+
+    def __init__(self, config: uvicorn.Config, on_ready: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._on_ready = on_ready
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self._on_ready()
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -66,7 +75,7 @@ async def _run(console: Console, uds: Path, log: Any) -> None:
         server_header=False,
         timeout_graceful_shutdown=3,
     )
-    server = Server(config)
+    server = Server(config, lambda: log.info("ready", uds=str(uds)))
     loop = asyncio.get_running_loop()
     reloads: set[asyncio.Task[None]] = set()
 

@@ -1,9 +1,13 @@
 """Fixtures of the transport's tests: every test runs on asyncio's own loop and on uvloop."""
 
 import asyncio
+import pathlib
+import ssl
 from collections.abc import AsyncIterator, Callable
 
+import msgspec
 import pytest
+import trustme
 import uvloop
 
 from trunkline.execution.transport.client import HttpTransport
@@ -53,3 +57,29 @@ def request_to() -> Callable[..., UpstreamRequest]:
         return UpstreamRequest(**{**chosen, **fields})  # type: ignore[arg-type]
 
     return make
+
+
+class Tls(msgspec.Struct):
+    """An authority made for the tests, its file, and what servers show."""
+
+    authority: trustme.CA
+    ca_file: str
+    server: ssl.SSLContext
+    """For localhost, 127.0.0.1 and api.example.com."""
+    only_other_name: ssl.SSLContext
+
+
+@pytest.fixture(scope="session")
+def authority() -> trustme.CA:
+    return trustme.CA()
+
+
+@pytest.fixture
+def tls(authority: trustme.CA, tmp_path: pathlib.Path) -> Tls:
+    ca_file = tmp_path / "ca.pem"
+    authority.cert_pem.write_to_path(ca_file)
+    server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("localhost", "127.0.0.1", "api.example.com").configure_cert(server)
+    only_other_name = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("api.example.com").configure_cert(only_other_name)
+    return Tls(authority, str(ca_file), server, only_other_name)

@@ -6,6 +6,7 @@ at every read.
 """
 
 import asyncio
+import ssl
 from collections.abc import Callable
 
 import httptools
@@ -26,8 +27,11 @@ from trunkline.execution.transport.types import (
 
 _SLICE_BYTES = 128 * 1024
 """A larger body is handed to the socket in slices: whole, TLS would hold it encrypted in memory once more."""
-_FRAMING_BYTES_A_CHUNK = 32
-"""What an honest chunk costs at most: size in hex, two line ends, a short extension."""
+_PIECE_BYTES = 16 * 1024
+"""Of a larger read this much is parsed at a time: by so much may a limit be passed before it is noticed."""
+
+
+_FIRST_BYTE = ord("H")
 
 
 class _RefusedByUsError(ValueError):
@@ -266,25 +270,60 @@ class Connection(asyncio.Protocol):
             # Not asked for: a farewell such as 408, or an answer too many. Either way it belongs to no request.
             self.close()
             return
+        self._read_at = self.loop.time()
+        if not self._head_bytes and data[0] != _FIRST_BYTE:
+            # llhttp would pass over line ends and take RTSP too.
+            self._head_bytes = 1
+            self.give_up(Malformed("the answer does not begin with HTTP/1"))
+        elif len(data) <= _PIECE_BYTES:
+            self._parse(exchange, parser, data)
+        else:
+            self._parse_in_pieces(exchange, parser, data)
+        if self._exchange is None:
+            return
+        if self._complete:
+            self._finish(exchange, data)
+        elif exchange.headed:
+            self._hold_back(len(data))
+            exchange.wake()
+
+    def _parse_in_pieces(self, exchange: Exchange, parser: httptools.HttpResponseParser, data: bytes) -> None:
+        """So that the limits, which are looked at after a piece, hold however the socket cuts the bytes."""
+        view = memoryview(data)
+        for start in range(0, len(data), _PIECE_BYTES):
+            if self._complete:
+                self._extra = True
+            if self._complete or self._exchange is None:
+                return
+            self._parse(exchange, parser, view[start : start + _PIECE_BYTES])
+
+    def _parse(self, exchange: Exchange, parser: httptools.HttpResponseParser, piece: bytes | memoryview) -> None:
         was_headed = exchange.headed
         parts_before = len(self._parts)
-        self._read_at = self.loop.time()
         if not was_headed:
-            self._head_bytes += len(data)
+            self._head_bytes += len(piece)
         try:
-            parser.feed_data(data)
+            parser.feed_data(piece)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
             if not self._complete:
                 self.give_up(Malformed(f"the answer is not HTTP/1.1: {error.__context__ or error}"))
                 return
             self._extra = True
-        if self._complete:
-            self._finish(exchange, data)
-        elif not exchange.headed:
-            self._check_head_size()
-        elif self._framing_is_bounded(len(data), parts_before, was_headed=was_headed):
-            self._hold_back(len(data))
-            exchange.wake()
+        if was_headed:
+            self._bound_framing(len(piece), len(self._parts) - parts_before)
+        elif not exchange.headed and self._head_bytes > self._options.max_head_bytes:
+            self.give_up(Malformed(f"the head of the answer is larger than {self._options.max_head_bytes} bytes"))
+
+    def _bound_framing(self, size: int, parts: int) -> None:
+        """Chunk lines and trailers are not kept, but an endless one must not count as progress."""
+        if parts or self._complete:
+            self._quiet_bytes = 0
+            return
+        self._quiet_bytes += size
+        if self._quiet_bytes > self._options.max_chunk_line_bytes:
+            self.give_up(
+                Malformed(f"chunk lines or trailers of more than {self._options.max_chunk_line_bytes} bytes in a row")
+            )
 
     def _hold_back(self, size: int) -> None:
         """Backpressure: what waits for the reader is counted as it came, framing included."""
@@ -296,27 +335,6 @@ class Connection(asyncio.Protocol):
         ):
             self._reading_paused = True
             self._transport.pause_reading()
-
-    def _framing_is_bounded(self, size: int, parts_before: int, *, was_headed: bool) -> bool:
-        """Chunk lines and trailers are not kept, but an endless one must not count as progress."""
-        limit = self._options.max_chunk_line_bytes
-        fresh = len(self._parts) - parts_before
-        framing = 0
-        if not fresh and was_headed:
-            self._quiet_bytes = framing = self._quiet_bytes + size
-        elif was_headed and size > limit:
-            self._quiet_bytes = 0
-            framing = size - sum(map(len, self._parts[parts_before:])) - _FRAMING_BYTES_A_CHUNK * fresh
-        else:
-            self._quiet_bytes = 0
-        if framing > limit:
-            self.give_up(Malformed(f"chunk lines or trailers of more than {limit} bytes"))
-        return framing <= limit
-
-    def _check_head_size(self) -> None:
-        limit = self._options.max_head_bytes
-        if self._head_bytes > limit:
-            self.give_up(Malformed(f"the head of the answer is larger than {limit} bytes"))
 
     def _finish(self, exchange: Exchange, data: bytes) -> None:
         """The answer is whole: the exchange takes its parts along, the connection goes back or is closed."""
@@ -354,11 +372,21 @@ class Connection(asyncio.Protocol):
 
     def eof_received(self) -> None:
         exchange = self._exchange
-        if exchange is not None and exchange.headed and self._until_close:
+        if exchange is not None and exchange.headed and self._until_close and self._said_farewell():
             self._answer_parts = len(self._parts)
             self._finish(exchange, b"")
             return
         self._break_off("the provider closed the connection")
+
+    def _said_farewell(self) -> bool:
+        """Over TLS an end counts only with close_notify: a TCP connection can be closed by anybody on the way."""
+        if not self._tls or self._transport is None:
+            return True
+        try:
+            # After close_notify a read gives nothing; before it, it asks for more.
+            return not self._transport.get_extra_info("ssl_object").read(1)
+        except ssl.SSLError:
+            return False
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.lost = True
@@ -410,9 +438,6 @@ class Connection(asyncio.Protocol):
         self._keep = parser.should_keep_alive()
         if not self._keep:
             self._look_at_closing_answer(status, parser.get_http_version(), headers)
-        limit = self._options.max_head_bytes
-        if self._head_bytes > limit and sum(len(name) + len(value) + 4 for name, value in headers) > limit:
-            raise _RefusedByUsError(f"its head is larger than {limit} bytes")
         exchange.status = status
         exchange.headers = headers
         exchange.headed = True

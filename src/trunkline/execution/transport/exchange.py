@@ -104,16 +104,14 @@ class Exchange:
             self._connection.give_up(Reset("the answer was given up by its reader"))
 
     async def _more(self) -> None:
-        """Until a part, the end or an error is there; raises the error once the parts before it were taken."""
-        if self._error is not None:
-            raise self._error
-        assert self._connection is not None, "an exchange without a connection has ended or failed"
-        waiter = self._waiter = self._connection.loop.create_future()
-        try:
-            await waiter
-        except BaseException:
-            self.abort()
-            raise
+        """Until a part, the end or an error is there: a read may have been nothing but framing."""
+        while self._connection is not None and not self._parts:
+            waiter = self._waiter = self._connection.loop.create_future()
+            try:
+                await waiter
+            except BaseException:
+                self.abort()
+                raise
         if self._error is not None and not self._parts:
             raise self._error
 

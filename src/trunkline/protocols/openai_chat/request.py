@@ -128,6 +128,9 @@ def upstream_body(
         fields.pop(name, None)
     for name in drop:
         fields.pop(name, None)
+        if name in _LIMITS:
+            # Either name stands for both in the vocabulary, so neither may go on.
+            fields.pop("max_tokens", None)
     for name, target in rename.items():
         _rename(fields, name, target)
     fields["model"] = raw(model)

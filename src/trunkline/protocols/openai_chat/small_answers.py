@@ -25,7 +25,7 @@ class Answer:
     """
 
     def __init__(self, plan: Plan, call_id: Callable[[], str]) -> None:
-        self._plan = plan
+        self._plan = self._first_plan = plan
         self._call_id = call_id
         self._framer = Framer()
         self._sniffer = Sniffer(tuple(plan.tools))
@@ -101,10 +101,14 @@ class Answer:
         if not calls or not calls[0].fault:
             return None
         self._retried = True
-        self._plan = correction(self._plan, calls[0])
+        self._plan = correction(self._first_plan, calls[0])
         self._framer = Framer()
         self.done = False
         return self._plan
+
+    def give_up(self) -> None:
+        """The further try could not be made: `close` gives what the model said first."""
+        self._plan = self._first_plan
 
     def close(self) -> list[dict[str, Any]]:
         """The last choices: held text or calls, and the reason why it ended."""

@@ -1,0 +1,141 @@
+"""The gateway's life: it takes a changed file, drains when it is told to stop, and loses no record when it is killed."""
+
+import contextlib
+import os
+import signal
+import socket
+import sqlite3
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.fakes.gateway import (
+    GatewayProcess,
+    base_toml,
+    eventually,
+    model_toml,
+    provider_toml,
+    start_gateway,
+    upstream_name,
+)
+from tests.fakes.upstream import DONE, Call, Script, Upstream, chunk, says, streams
+
+TWO = [chunk({"content": "one"}), chunk({"content": "two"})]
+IN_TWO_PARTS: Script = streams(TWO[0], Call.pause, TWO[1], chunk({}, finish="stop"), DONE)
+
+
+def config_of(folder: Path, upstream: Upstream, *slugs: str, more: str = "") -> str:
+    models = [model_toml(slug, ("first",)) for slug in slugs]
+    return "\n".join([base_toml(folder), more, provider_toml("first", upstream.url("first")), *models])
+
+
+@pytest.fixture
+def alone(tmp_path: Path, upstream: Upstream, request: pytest.FixtureRequest) -> Iterator[GatewayProcess]:
+    """A gateway that only this test has, with a model that only it knows."""
+    slug = f"alone/{abs(hash(request.node.name))}"
+    made = start_gateway(tmp_path, config_of(tmp_path, upstream, slug))
+    made.slug, made.upstream_name = slug, upstream_name(slug)
+    yield made
+    made.stop()
+
+
+def refused(port: int) -> bool:
+    with socket.socket() as client:
+        return client.connect_ex(("127.0.0.1", port)) != 0
+
+
+def test_sigterm_lets_streams_end_and_refuses_what_is_new(alone, upstream) -> None:
+    upstream.plays("first", alone.upstream_name, IN_TWO_PARTS)
+    with alone.open(alone.slug) as begun:
+        assert begun.event() == TWO[0]
+        alone.signal(signal.SIGTERM)
+        eventually(lambda: refused(alone.port), "the refusal of new connections")
+        upstream.call(alone.upstream_name).go_on()
+        answer = begun.answer()
+    assert answer.streamed_text == "two"
+    assert answer.events[-1] == "[DONE]"
+    assert alone.wait() == 0
+    assert alone.record(begun.id).outcome == "ok"
+    assert intents(alone) == 0
+
+
+def intents(gateway: GatewayProcess) -> int:
+    with contextlib.closing(sqlite3.connect(gateway.database)) as connection:
+        count: int = connection.execute("SELECT count(*) FROM intents").fetchone()[0]
+        return count
+
+
+def test_a_changed_file_is_taken_over_and_a_wrong_one_is_not(alone, upstream) -> None:
+    upstream.plays("first", alone.upstream_name, IN_TWO_PARTS)
+    upstream.plays("first", "alone--new", says("new here"))
+    assert alone.chat("alone/new").status == 404
+    with alone.open(alone.slug) as begun:
+        begun.event()
+
+        alone.path.write_text(config_of(alone.folder, upstream, "alone/new"))
+        told = alone.trunkline("reload", "--config", str(alone.path))
+        assert told.returncode == 0, told.stderr
+        assert eventually(lambda: alone.chat("alone/new").status == 200, "the new model")
+        assert alone.chat(alone.slug).status == 404
+
+        alone.path.write_text(config_of(alone.folder, upstream, "alone/newer", more="[serwer]\n"))
+        told = alone.trunkline("reload", "--config", str(alone.path))
+        assert (told.returncode, "serwer" in told.stderr) == (2, True)
+        alone.signal(signal.SIGHUP)
+        assert "serwer" in alone.logged("reload refused")
+        assert alone.chat("alone/new").status == 200
+        assert alone.chat("alone/newer").status == 404
+
+        upstream.call(alone.upstream_name).go_on()
+        assert begun.answer().streamed_text == "two"
+
+
+def test_what_was_answered_is_there_after_a_kill_and_what_was_open_is_closed(alone, upstream, session_id) -> None:
+    upstream.plays("first", alone.upstream_name, says("hello"))
+    upstream.plays("first", "alone--open", streams(TWO[0], Call.stall))
+    alone.path.write_text(config_of(alone.folder, upstream, alone.slug, "alone/open"))
+    alone.signal(signal.SIGHUP)
+    eventually(lambda: alone.get("/api/v1/models/alone/open").status == 200, "the second model")
+    hanging = alone.open("alone/open", headers={"x-session-id": session_id})
+    hanging.event()
+
+    answered: list[tuple[float, str]] = []
+    killed = threading.Event()
+    callers = [threading.Thread(target=ask_on, args=(alone, answered, killed)) for _ in range(4)]
+    for caller in callers:
+        caller.start()
+    eventually(lambda: len(answered) > 150, "some load")
+    killed_at = time.monotonic()
+    os.kill(alone.data_plane_pid, signal.SIGKILL)
+    killed.set()
+    for caller in callers:
+        caller.join()
+    hanging.leave_at_once()
+
+    # The supervisor starts another one on the same socket: no caller is refused.
+    assert alone.chat(alone.slug).status == 200
+    owed = {id_ for at, id_ in answered if at < killed_at - 0.1}
+    assert len(owed) > 50
+    with contextlib.closing(sqlite3.connect(alone.database)) as connection:
+        stored = dict(connection.execute("SELECT id, outcome FROM records").fetchall())
+    assert owed <= stored.keys()
+    assert {stored[id_] for id_ in owed} == {"ok"}
+    record = alone.record(hanging.id)
+    assert (record.outcome, record.model) == ("interrupted", "alone/open")
+
+
+def ask_on(gateway: GatewayProcess, answered: list[tuple[float, str]], killed: threading.Event) -> None:
+    with contextlib.suppress(OSError):
+        while not killed.is_set():
+            answer = gateway.chat(gateway.slug)
+            answered.append((time.monotonic(), answer.id))
+
+
+def test_without_a_usable_file_it_does_not_start_and_says_why(tmp_path: Path, upstream: Upstream) -> None:
+    config = config_of(tmp_path, upstream).replace("drain_s = 10.0", 'drain_s = "soon"')
+    with pytest.raises(AssertionError, match="did not start") as raised:
+        start_gateway(tmp_path, config)
+    assert "server.drain_s" in str(raised.value)
