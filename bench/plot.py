@@ -7,7 +7,7 @@ from statistics import median
 
 from bench.types import PERCENTILES, Report
 
-_PANEL_W, _PANEL_H, _LEFT, _TOP, _GAP = 330, 300, 64, 56, 40
+_PANEL_W, _PANEL_H, _LEFT, _TOP, _GAP = 330, 300, 64, 56, 60
 _COLOURS = ("#e4572e", "#17bebb", "#ffc914", "#7768ae", "#76b041", "#2e86ab")
 _MARKS = (0.0, 50.0, 90.0, 99.0, 99.9)
 _STYLE = (

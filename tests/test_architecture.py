@@ -49,7 +49,10 @@ def imports(path: Path) -> Iterator[tuple[str, bool]]:
         if isinstance(node, ast.Import):
             names = [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
-            names = [f"{node.module}.{alias.name}" if node.module == "trunkline" else str(node.module) for alias in node.names]
+            names = [
+                f"{node.module}.{alias.name}" if node.module == "trunkline" else str(node.module)
+                for alias in node.names
+            ]
         for name in names:
             yield name.removeprefix("trunkline."), name.startswith("trunkline")
 
@@ -77,7 +80,9 @@ def test_imports_keep_to_the_layout(path: Path) -> None:
 def test_no_protocol_imports_another(path: Path) -> None:
     parts = module_of(path).split(".")
     others = {folder.name for folder in (SOURCE / "protocols").iterdir() if folder.is_dir()} - {parts[1]}
-    assert not [name for name, ours in imports(path) if ours and within(name, {f"protocols.{other}" for other in others})]
+    assert not [
+        name for name, ours in imports(path) if ours and within(name, {f"protocols.{other}" for other in others})
+    ]
 
 
 @pytest.mark.parametrize("path", [path for path in FILES if module_of(path).split(".")[0] in PURE], ids=module_of)
@@ -90,7 +95,11 @@ def test_pure_packages_know_no_http_and_do_no_io(path: Path) -> None:
 
 @pytest.mark.parametrize("path", [path for path in FILES if not module_of(path).startswith("storage")], ids=module_of)
 def test_only_storage_holds_sql(path: Path) -> None:
-    texts = [node.value for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Constant) and isinstance(node.value, str)]
+    texts = [
+        node.value
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Constant) and isinstance(node.value, str)
+    ]
     assert not [text for text in texts if text.startswith(SQL_WORDS)]
     assert not [name for name, _ in imports(path) if within(name, {"sqlite3", "sqlalchemy", "alembic", "aiosqlite"})]
 
@@ -100,7 +109,10 @@ def test_only_settings_read_the_environment(path: Path) -> None:
     read = [
         node.lineno
         for node in ast.walk(ast.parse(path.read_text()))
-        if isinstance(node, ast.Attribute) and node.attr in ("environ", "getenv") and isinstance(node.value, ast.Name) and node.value.id == "os"
+        if isinstance(node, ast.Attribute)
+        and node.attr in ("environ", "getenv")
+        and isinstance(node.value, ast.Name)
+        and node.value.id == "os"
     ]
     assert read == []
 

@@ -50,7 +50,7 @@ def loaded(text: str, tmp_path: Path) -> Settings:
         text = text.replace(path, str(stand_in))
     file = tmp_path / "trunkline.toml"
     file.write_text(text)
-    return load_settings(file, {name: "secret" for name in re.findall(r"env:(\w+)", text)})
+    return load_settings(file, dict.fromkeys(re.findall(r"env:(\w+)", text), "secret"))
 
 
 def test_every_key_of_the_configuration_is_documented() -> None:

@@ -209,6 +209,11 @@ class Settings:
         return Path(self.env.get("XDG_CACHE_HOME") or home / ".cache") / "trunkline"
 
     @property
+    def downloaded_catalog(self) -> Path:
+        """Where `trunkline catalog fetch` keeps its layer."""
+        return self.cache_dir / "catalog.toml"
+
+    @property
     def secrets_path(self) -> Path:
         """Pepper and master key, beside the store."""
         return self.store.path.with_name(self.store.path.name + ".secrets")

@@ -54,7 +54,9 @@ class Program:
     def end(self) -> int:
         """Wait for its end; its exit code. What it said is whole then."""
         code = self.process.wait(DEADLINE_S)
-        while (line := self._lines.get(timeout=DEADLINE_S)) is not None:
+        self._reader.join(DEADLINE_S)
+        assert not self._reader.is_alive(), "it ended, but something that it started goes on"
+        while (line := self._lines.get()) is not None:
             self.said.append(line)
         return code
 
@@ -65,9 +67,10 @@ class Program:
     def close(self) -> None:
         self.process.kill()
         self.process.wait()
-        self._reader.join()
-        assert self.process.stdout is not None
-        self.process.stdout.close()
+        self._reader.join(1)
+        # A file that a thread reads cannot be closed; then the test has failed already.
+        if self.process.stdout is not None and not self._reader.is_alive():
+            self.process.stdout.close()
 
     def _read(self) -> None:
         assert self.process.stdout is not None

@@ -197,6 +197,11 @@ def test_one_store_has_one_gateway(serve, trunkline):
     [
         ("[server]\nprot = 1", (), "t.toml: server.prot: there is no such setting; did you mean port?"),
         ("[providers.acme]\napi_key = 'env:ACME_KEY'", (), "t.toml: providers.acme.api_key: the variable ACME_KEY"),
+        (
+            "[[models]]\nslug = 'acme/a'\naliases = ['a']\n[[models]]\nslug = 'acme/b'\naliases = ['a']",
+            (),
+            "'a' already means 'acme/a'",
+        ),
         ("[store]\nurl = 'sqlite:////nowhere/t.db'", (), "store.url: /nowhere/t.db.pid cannot be written"),
         ("", ("--workers", "2"), "--workers: SQLite has one writer"),
     ],

@@ -288,8 +288,8 @@ async def test_a_child_ends_with_its_parent(weights_cache: Path, how: str) -> No
         parent.kill()
     await parent.communicate()
     async with asyncio.timeout(10):
-        await until(lambda: not alive(int(child)))
-    assert not os.path.exists(directory)  # noqa: ASYNC240
+        # A zombie counts as gone, but a thread of it may still be at its last step.
+        await until(lambda: not alive(int(child)) and not os.path.exists(directory))
 
 
 async def until(holds: Callable[[], bool]) -> None:

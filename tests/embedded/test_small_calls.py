@@ -2,12 +2,13 @@
 written."""
 
 import random
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trunkline.protocols.openai_chat.small_calls import Sniffer, Tool, read_calls
+from trunkline.protocols.openai_chat.small_calls import Sniffer, Tool, read_calls, schema_fault
 
 WEATHER = Tool(
     "get_weather",
@@ -125,6 +126,21 @@ def test_arguments_that_break_the_schema_have_a_fault() -> None:
     assert call.fault == "'city' is a required property"
     (call,) = read_calls('{"name": "get_weather", "arguments": {"city": "Paris", "unit": "kelvin"}}', TOOLS)
     assert "kelvin" in call.fault
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [
+        {"$ref": "http://127.0.0.1:1/schema"},
+        {"$ref": "#"},
+        {"type": "nonsense"},
+        {"required": 5},
+        {"$schema": "http://127.0.0.1:1/own", "$id": "http://127.0.0.1:1/x", "$ref": "other"},
+        {"properties": {"city": {"type": "string", "pattern": "^(a+)+$"}}},
+    ],
+)
+def test_a_schema_that_cannot_be_checked_fetches_nothing_and_finds_no_fault(schema: dict[str, Any]) -> None:
+    assert schema_fault({"city": "a" * 40 + "!"}, schema) == ""
 
 
 def test_broken_json_has_a_fault_and_still_a_name() -> None:

@@ -1,11 +1,14 @@
 """The profile of small models: what the child is asked, and what is made of its answer. Pure; streams are written by
 hand."""
 
+import contextlib
 import itertools
 from typing import Any
 
 import msgspec
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from openai.types.chat import ChatCompletion, ChatCompletionChunk
 
 from trunkline.errors import InvalidParams
@@ -19,6 +22,29 @@ WEATHER = {
         "parameters": {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]},
     },
 }
+KEYS = st.sampled_from(
+    [
+        "messages",
+        "role",
+        "content",
+        "type",
+        "text",
+        "tools",
+        "function",
+        "name",
+        "parameters",
+        "$defs",
+        "$ref",
+        "tool_choice",
+        "allowed_tools",
+        "tool_calls",
+        "response_format",
+        "json_schema",
+        "schema",
+        "stream",
+        "n",
+    ]
+)
 NOW = {"type": "function", "function": {"name": "now"}}
 ASK = [{"role": "user", "content": "Weather in Paris?"}]
 
@@ -163,10 +189,55 @@ def test_json_object_is_a_schema_that_any_object_fits() -> None:
     assert body["response_format"]["json_schema"]["schema"] == {"type": "object"}
 
 
-@pytest.mark.parametrize("body", [b"[]", b"{", b'{"messages": "hi"}', b'{"messages": [], "tools": [{}]}'])
-def test_what_is_no_request_is_refused(body: bytes) -> None:
-    with pytest.raises(InvalidParams):
+@pytest.mark.parametrize(
+    ("body", "param"),
+    [
+        (b"[]", None),
+        (b"{", None),
+        (b'{"messages": "hi"}', "messages"),
+        (b'{"messages": [{"role": "user", "content": 5}]}', "messages"),
+        (b'{"messages": [], "tools": [{}]}', "tools"),
+        (b'{"messages": [], "tools": 5}', "tools"),
+        (b'{"messages": [], "tool_choice": "required"}', "tool_choice"),
+        (b'{"messages": [], "response_format": {"type": "json_schema"}}', "response_format"),
+        (b'{"messages": ' + b"[" * 100_000, None),
+    ],
+)
+def test_what_is_no_request_is_refused_by_field(body: bytes, param: str | None) -> None:
+    with pytest.raises(InvalidParams) as refused:
         small_models.prepare(body)
+    assert refused.value.param == param
+
+
+def test_a_schema_that_points_elsewhere_is_refused() -> None:
+    for reference in ("http://169.254.169.254/x", "file:///etc/passwd"):
+        tool = {"type": "function", "function": {"name": "go", "parameters": {"items": [{"$ref": reference}]}}}
+        with pytest.raises(InvalidParams, match="must point into its own schema"):
+            prepared(tools=[tool])
+
+
+def test_a_schema_too_deep_for_native_code_is_refused() -> None:
+    schema: dict[str, Any] = {}
+    for _ in range(50):
+        schema = {"items": schema}
+    with pytest.raises(InvalidParams, match="40 levels"):
+        prepared(response_format={"type": "json_schema", "json_schema": {"name": "x", "schema": schema}})
+
+
+JSON = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers(-9, 9)
+    | st.sampled_from(["auto", "none", "required", "tool", "user", "now"]),
+    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(KEYS, inner, max_size=4),
+    max_leaves=12,
+)
+
+
+@given(st.dictionaries(KEYS, JSON, max_size=5))
+def test_whatever_comes_is_prepared_or_refused(request_: dict[str, Any]) -> None:
+    with contextlib.suppress(InvalidParams):
+        small_models.prepare(msgspec.json.encode({"messages": [], **request_}))
 
 
 def test_text_comes_as_it_is_written() -> None:

@@ -28,6 +28,9 @@ class Publishing(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         wanted = self.headers.get("Range", "")
         self.asked.append((self.path, wanted))
+        if self.path.startswith("/gone"):
+            self.send_error(404)
+            return
         if self.path.startswith("/moved"):
             self.send_response(302)
             self.send_header("Location", "http://127.0.0.1:1/elsewhere")
@@ -82,6 +85,11 @@ def test_a_server_without_ranges_starts_anew(publisher: str, tmp_path: Path, hea
 def test_a_redirect_to_an_address_in_clear_is_not_followed(publisher: str, tmp_path: Path, heard: Heard) -> None:
     with pytest.raises(SourceFailed, match="without TLS"):
         PublisherFile(f"{publisher}/moved").fetch(PUBLISHED, tmp_path, heard)
+
+
+def test_a_file_that_the_publisher_took_away_is_told_by_status(publisher: str, tmp_path: Path, heard: Heard) -> None:
+    with pytest.raises(SourceFailed, match="status 404"):
+        PublisherFile(f"{publisher}/gone", https_only=False).fetch(PUBLISHED, tmp_path, heard)
 
 
 def test_a_publisher_that_says_nothing_is_given_up_soon(tmp_path: Path, heard: Heard) -> None:

@@ -164,7 +164,7 @@ class GatewayProcess:
     def _ready(self) -> int:
         assert self.process.stdout is not None
         for line in self.process.stdout:
-            found = re.search(rb"ready at http://127\.0\.0\.1:(\d+)", line)
+            found = re.search(rb"ready at https?://127\.0\.0\.1:(\d+)", line)
             if found:
                 return int(found[1])
         self.process.stdout.close()
@@ -320,6 +320,11 @@ MODEL_KINDS: dict[str, tuple[int, str, str]] = {
         24,
         "",
         "deadlines = { connect_s = 0.4, first_event_s = 0.4, idle_s = 0.4, total_s = 5.0 }",
+    ),
+    "patient": (
+        4,
+        "",
+        "deadlines = { connect_s = 0.4, first_event_s = 5.0, idle_s = 0.3, total_s = 3.0 }",
     ),
     "brief": (6, "", "deadlines = { connect_s = 0.4, first_event_s = 5.0, idle_s = 5.0, total_s = 0.4 }"),
     "abortable": (8, "", "abortable = true"),

@@ -158,7 +158,11 @@ class Upstream:
             rest = b"".join(parts)
             call = Call(connection, head, rest[:length])
             rest = rest[length:]
-            self._next(call)(call)
+            try:
+                self._next(call)(call)
+            except OSError:
+                call.left.set()
+                raise
             if call.broken or b"connection: close" in head.lower():
                 return
 

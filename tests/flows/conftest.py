@@ -98,6 +98,9 @@ def unreachable() -> Iterator[dict[str, str]]:
             filler.close()
 
 
+HEADER_AUTH = 'auth = "header:api-key"\nheaders = { "x-version" = "2" }'
+
+
 def flows_toml(upstream: Upstream, simulated: SimulatedProvider, unreachable: dict[str, str]) -> str:
     quick = "deadlines = { connect_s = 0.4, first_event_s = 5.0, idle_s = 5.0, total_s = 5.0 }"
     return "\n".join(
@@ -106,10 +109,14 @@ def flows_toml(upstream: Upstream, simulated: SimulatedProvider, unreachable: di
             provider_toml("second", upstream.url("second")),
             *[provider_toml(slug, url) for slug, url in unreachable.items()],
             '[providers.keyless]\nbase_url = "http://127.0.0.1:9/v1"\nkey_env = ["KEYLESS_API_KEY"]\n',
+            f'[providers.many]\nbase_url = "{upstream.url("many")}"\napi_keys = ["sk-one", "sk-two"]\n',
+            provider_toml("header", f"{upstream.url('header')}?api-version=preview", "sk-header", HEADER_AUTH),
             o4_mini_toml(simulated),
             models_toml(),
             *[model_toml(f"acme/{slug}", (slug, "second"), "", quick) for slug in unreachable],
             model_toml("acme/keyless", ("keyless",)),
+            model_toml("acme/many", ("many",)),
+            model_toml("acme/header", ("header",)),
             model_toml("acme/unpriced", ("first",)).replace(PRICE, "[]"),
             model_toml("acme/free", ("first",)).replace(PRICE, FREE),
             model_toml("acme/toolless", ("first",), "", 'supported_parameters = ["temperature"]'),
@@ -153,11 +160,15 @@ def model_of(fresh: Fresh):
     return lambda kind: Model(fresh.gateway, fresh.upstream, fresh(kind))
 
 
+STRICT = "keepalive_s = 0.05\ndrain_cap_s = 0.3\ninclude_cost = false\nrequire_parameters = true"
+
+
 @pytest.fixture(scope="session")
 def brisk_gateway(tmp_path_factory: pytest.TempPathFactory, upstream: Upstream) -> Iterator[GatewayProcess]:
-    """A gateway that says it is alive every 50 ms, takes small bodies, and reads on for 300 ms after a client left."""
+    """A gateway that says it is alive every 50 ms, takes small bodies, reads on for 300 ms after a client left, adds no
+    cost to answers, and drops no parameters."""
     folder = tmp_path_factory.mktemp("brisk")
-    base = base_toml(folder, server="max_body_bytes = 100000", gateway="keepalive_s = 0.05\ndrain_cap_s = 0.3")
+    base = base_toml(folder, server="max_body_bytes = 100000", gateway=STRICT)
     providers = provider_toml("first", upstream.url("first")) + provider_toml("second", upstream.url("second"))
     made = start_gateway(folder, base + providers + models_toml("brisk", most=20))
     yield made
@@ -167,6 +178,11 @@ def brisk_gateway(tmp_path_factory: pytest.TempPathFactory, upstream: Upstream) 
 @pytest.fixture(scope="session")
 def brisk_fresh(brisk_gateway: GatewayProcess, upstream: Upstream) -> Fresh:
     return Fresh(brisk_gateway, upstream, "brisk")
+
+
+@pytest.fixture
+def brisk_choosy(brisk_fresh: Fresh) -> Model:
+    return Model(brisk_fresh.gateway, brisk_fresh.upstream, brisk_fresh("choosy"))
 
 
 @pytest.fixture

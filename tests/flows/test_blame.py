@@ -1,5 +1,7 @@
 """A provider refuses: the client's own fault goes back to it, the operator's goes to the next offer and into the log."""
 
+import json
+
 import pytest
 
 from tests.fakes.gateway import OPERATOR_KEY
@@ -67,6 +69,15 @@ def test_a_fault_of_the_operator_goes_to_the_next_offer_and_into_the_log(model, 
     assert error["message"][:20] in model.gateway.record(answer.id).attempts[0].message
 
 
+def test_an_offer_that_refuses_the_operators_account_waits_behind_the_others(model) -> None:
+    model.plays(fails(401, "wrong key"), second=says("from the second"))
+    model.ask()
+    assert model.ask().text == "from the second"
+    assert model.asked == ["first", "second", "second"]
+    (endpoint, _) = model.gateway.get(f"/api/v1/models/{model.slug}/endpoints").json["data"]["endpoints"]
+    assert endpoint["figures"]["uptime_percent"] is None
+
+
 def test_an_empty_404_goes_to_the_next_offer(model) -> None:
     model.plays(lambda call: call.answer(404, b""), second=says("from the second"))
     assert model.ask().text == "from the second"
@@ -120,6 +131,36 @@ def test_no_key_reaches_the_client_in_an_error_inside_a_stream(model) -> None:
     assert "bad request" in answer.body.decode()
     assert OPERATOR_KEY not in answer.body.decode()
     assert OPERATOR_KEY not in str(model.gateway.record(answer.id))
+
+
+INSIDE = {
+    "a number": ({"message": "prompt is too long", "code": 400}, 400, "invalid_params"),
+    "a word": ({"message": "prompt is too long", "type": "invalid_request_error"}, 400, "invalid_params"),
+    "safety": ({"message": "flagged by moderation", "code": "403"}, 403, "safety_check_failed"),
+}
+
+
+@pytest.mark.parametrize("error", INSIDE)
+@STREAMED
+def test_a_fault_of_the_client_inside_an_answer_goes_back_as_the_status_it_means(model, error, stream) -> None:
+    fields, status, kind = INSIDE[error]
+    body = json.dumps({"error": fields}).encode()
+    if stream:
+        model.plays(streams(b"data: " + body + b"\n\n"), second=says("never asked"))
+    else:
+        model.plays(lambda call: call.answer(200, body), second=says("never asked"))
+    answer = model.ask(stream=stream)
+    assert (answer.status, answer.error["type"], answer.error["message"]) == (status, kind, fields["message"])
+    assert model.asked == ["first"]
+
+
+@STREAMED
+def test_a_limit_told_inside_an_answer_is_a_limit(model, stream) -> None:
+    body = b'{"error":{"message":"slow down","code":429}}'
+    script = streams(b"data: " + body + b"\n\n") if stream else lambda call: call.answer(200, body)
+    model.plays(script, second=script)
+    answer = model.ask(stream=stream)
+    assert (answer.status, answer.error["type"]) == (429, "rate_limit")
 
 
 # --- resting

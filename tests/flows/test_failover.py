@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.fakes.upstream import DONE, Call, Script, chunk, fails, says, streams, usage_chunk
+from tests.fakes.upstream import DONE, Call, Script, chunk, fails, says, streams, thinks, usage_chunk
 
 STREAMED = pytest.mark.parametrize("stream", [False, True], ids=["whole", "streamed"])
 
@@ -224,7 +224,7 @@ def test_a_stream_that_breaks_after_its_beginning_ends_in_an_error_event_and_no_
 
 
 def test_a_stream_that_stalls_after_its_beginning_ends_in_an_error_event(model_of) -> None:
-    model = model_of("hasty")
+    model = model_of("patient")
     model.plays(streams(ROLE, chunk({"content": "half an"}), lambda call: call.stall()), second=says("never asked"))
     answer = model.stream()
     assert answer.streamed_text == "half an"
@@ -232,6 +232,14 @@ def test_a_stream_that_stalls_after_its_beginning_ends_in_an_error_event(model_o
     assert model.call_left()
     record = model.gateway.record(answer.id)
     assert (record.outcome, record.attempts[0].outcome) == ("cut", "timeout_idle")
+
+
+def test_a_provider_may_think_longer_before_its_answer_than_within_it(model_of) -> None:
+    model = model_of("patient")
+    model.plays(streams(thinks(0.5), ROLE, thinks(0.5), chunk({"content": "hello"}), chunk({}, finish="stop")))
+    answer = model.stream()
+    assert answer.streamed_text == "hello"
+    assert model.asked == ["first"]
 
 
 def test_a_stream_whose_last_event_is_malformed_is_passed_on_as_it_came(model) -> None:

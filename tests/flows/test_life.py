@@ -1,18 +1,25 @@
 """The gateway's life: it takes a changed file, drains when it is told to stop, and loses no record when it is killed."""
 
 import contextlib
+import http.client
+import json
 import os
 import signal
 import socket
 import sqlite3
+import ssl
 import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import trustme
 
 from tests.fakes.gateway import (
+    CHAT,
+    DEADLINE_S,
+    MASTER_KEY,
     GatewayProcess,
     base_toml,
     eventually,
@@ -60,6 +67,19 @@ def test_sigterm_lets_streams_end_and_refuses_what_is_new(alone, upstream) -> No
     assert alone.wait() == 0
     assert alone.record(begun.id).outcome == "ok"
     assert intents(alone) == 0
+
+
+def test_a_stream_that_outlasts_the_drain_is_interrupted_and_recorded(tmp_path, upstream) -> None:
+    upstream.plays("first", "alone--endless", streams(TWO[0], Call.stall))
+    config = config_of(tmp_path, upstream, "alone/endless").replace("drain_s = 10.0", "drain_s = 1.0")
+    gateway = start_gateway(tmp_path, config)
+    with gateway.open("alone/endless") as begun:
+        begun.event()
+        assert gateway.stop() == 0
+    record = gateway.record(begun.id)
+    assert (record.outcome, record.usage.estimated) == ("interrupted", True)
+    assert record.attempts[0].outcome == "interrupted"
+    assert intents(gateway) == 0
 
 
 def intents(gateway: GatewayProcess) -> int:
@@ -132,6 +152,25 @@ def ask_on(gateway: GatewayProcess, answered: list[tuple[float, str]], killed: t
         while not killed.is_set():
             answer = gateway.chat(gateway.slug)
             answered.append((time.monotonic(), answer.id))
+
+
+def test_with_a_certificate_it_speaks_tls(tmp_path: Path, upstream: Upstream) -> None:
+    authority = trustme.CA()
+    issued = authority.issue_cert("127.0.0.1")
+    issued.cert_chain_pems[0].write_to_path(tmp_path / "cert.pem")
+    issued.private_key_pem.write_to_path(tmp_path / "key.pem")
+    files = f'tls_cert = "{tmp_path}/cert.pem"\ntls_key = "{tmp_path}/key.pem"'
+    upstream.plays("first", "alone--secret", says("hello"))
+    config = config_of(tmp_path, upstream, "alone/secret").replace("drain_s = 10.0", f"drain_s = 1.0\n{files}")
+    gateway = start_gateway(tmp_path, config)
+    context = ssl.create_default_context()
+    authority.configure_trust(context)
+    connection = http.client.HTTPSConnection("127.0.0.1", gateway.port, context=context, timeout=DEADLINE_S)
+    with contextlib.closing(connection):
+        body = {"model": "alone/secret", "messages": [{"role": "user", "content": "hi"}], "stream": True}
+        connection.request("POST", CHAT, json.dumps(body), {"authorization": f"Bearer {MASTER_KEY}"})
+        assert b"hello" in connection.getresponse().read()
+    assert gateway.stop() == 0
 
 
 def test_without_a_usable_file_it_does_not_start_and_says_why(tmp_path: Path, upstream: Upstream) -> None:

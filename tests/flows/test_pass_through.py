@@ -292,3 +292,13 @@ def test_events_go_out_as_they_come(model) -> None:
             assert begun.event() == part
             call.go_on()
         assert begun.answer().body.endswith(DONE)
+
+
+@pytest.mark.parametrize("stream", [False, True], ids=["whole", "streamed"])
+def test_an_operator_can_have_answers_untouched_and_a_client_ask_for_its_cost(brisk_model, stream) -> None:
+    body = odd_stream(b"\n") if stream else ODD_ANSWER
+    kind = "text/event-stream" if stream else "application/json"
+    brisk_model.plays(lambda call: call.answer(200, body, {"content-type": kind}))
+    asked = ASKED if stream else {}
+    assert brisk_model.ask(stream=stream, **asked).body == body
+    assert b'"cost":0.000033' in brisk_model.ask(stream=stream, usage={"include": True}).body

@@ -95,6 +95,13 @@ def test_a_parameter_that_must_be_supported_is_refused_by_name(model_of) -> None
     assert model.calls == []
 
 
+def test_an_operator_can_have_such_parameters_refused_and_a_client_have_them_dropped(brisk_choosy) -> None:
+    brisk_choosy.plays(says("hello"))
+    assert brisk_choosy.ask(temperature=0.5).error["param"] == "temperature"
+    answer = brisk_choosy.ask(temperature=0.5, provider={"require_parameters": False})
+    assert answer.headers["x-trunkline-dropped"] == "temperature"
+
+
 def test_a_parameter_with_null_counts_as_not_given(model_of) -> None:
     model = model_of("choosy")
     model.plays(says("hello"))

@@ -2,6 +2,7 @@
 
 import json
 import socket
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -144,6 +145,23 @@ def test_refused_credentials_leave_no_record_but_are_counted(gateway, session_id
     # Another request of the same session shows that these two would be there by now.
     gateway.chat("acme/nothing", headers={"x-session-id": session_id})
     assert len(gateway.records(session_id)) == 1
+
+
+def test_many_requests_at_once_leave_one_record_each(model, session_id) -> None:
+    model.plays(says("first"), fails(500), says("first"), second=says("second"))
+
+    def ask(number: int) -> str:
+        return model.ask(headers={"x-session-id": session_id}, stream=bool(number % 2)).id
+
+    with ThreadPoolExecutor(20) as pool:
+        ids = list(pool.map(ask, range(200)))
+    records = eventually(
+        lambda: found if len(found := model.gateway.records(session_id)) >= 200 else None, "200 records"
+    )
+    assert sorted(record.id for record in records) == sorted(ids)
+    assert {record.outcome for record in records} == {"ok"}
+    assert all(record.cost_pico_usd == 33_000_000 for record in records)
+    assert sum(len(record.attempts) for record in records) == len(model.calls)
 
 
 # --- usage that the provider does not tell

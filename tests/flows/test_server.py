@@ -295,6 +295,25 @@ def test_a_key_works_as_soon_as_it_is_made_and_stops_when_it_is_revoked(model) -
     assert made["secret"] not in gateway.log
 
 
+def test_a_key_made_and_revoked_on_the_command_line_is_heard_of(model) -> None:
+    model.plays(says("hello"))
+    gateway = model.gateway
+    body = {"model": model.slug, "messages": [{"role": "user", "content": "hi"}]}
+    config = ("--config", str(gateway.path), "--json")
+    made = json.loads(gateway.trunkline("keys", "create", "--name", "alice@example.com", *config).stdout)
+    assert gateway.request("POST", CHAT, body, key=made["secret"]).status == 200
+    assert gateway.trunkline("keys", "revoke", made["id"], *config).returncode == 0
+    eventually(lambda: gateway.request("POST", CHAT, body, key=made["secret"]).status == 403, "the key's end")
+
+
+def test_a_key_that_has_expired_is_refused(model) -> None:
+    model.plays(says("hello"))
+    body = {"model": model.slug, "messages": [{"role": "user", "content": "hi"}]}
+    wanted = {"name": "for a moment", "expires_in_s": 1}
+    secret = model.gateway.request("POST", "/api/v1/management/keys", wanted).json["secret"]
+    eventually(lambda: model.gateway.request("POST", CHAT, body, key=secret).status == 403, "the key's end")
+
+
 def test_a_key_sees_only_its_own_generations(model) -> None:
     model.plays(says("hello"))
     answer = model.ask()
@@ -337,3 +356,66 @@ def test_a_head_in_odd_pieces_is_read(model) -> None:
 
     model.plays(slowly)
     assert model.stream().streamed_text == "hello"
+
+
+def test_a_connection_that_the_provider_has_closed_is_no_failure(model) -> None:
+    model.plays(lambda call: [says("hello")(call), call.close()], says("hello again"))
+    assert model.ask().text == "hello"
+    answer = model.ask()
+    assert answer.text == "hello again"
+    assert [attempt.outcome for attempt in model.gateway.record(answer.id).attempts] == ["ok"]
+
+
+def test_a_client_asks_again_on_its_connection_after_answers_and_errors(model) -> None:
+    model.plays(says("hello"))
+    bodies = [{"model": model.slug, "messages": [{"role": "user", "content": "hi"}]}]
+    bodies += [
+        bodies[0] | {"max_tokens": 0},
+        bodies[0] | {"stream": True},
+        bodies[0] | {"model": "acme/none"},
+        bodies[0],
+    ]
+    statuses = []
+    with contextlib.closing(http.client.HTTPConnection("127.0.0.1", model.gateway.port)) as client:
+        for body in bodies:
+            client.request("POST", CHAT, json.dumps(body), {"authorization": f"Bearer {MASTER_KEY}"})
+            response = client.getresponse()
+            response.read()
+            statuses.append(response.status)
+            assert client.sock is not None
+    assert statuses == [200, 400, 200, 404, 200]
+
+
+def test_nothing_is_left_over_of_many_clients_that_left(model_of) -> None:
+    model = model_of("abortable")
+    endless = streams(chunk({"content": "hello"}), Call.stall)
+    model.plays(endless, second=endless)
+    for number in range(100):
+        begun = model.open()
+        if number % 2:
+            begun.event()
+        begun.leave_at_once()
+    eventually(lambda: model.gateway.readyz["requests"]["open"] == 0, "the end of all requests")
+    eventually(lambda: all(call.left.is_set() for call in model.calls), "the end of all calls")
+    assert len(model.calls) == 100
+    upstream = model.gateway.readyz["upstream"]
+    assert upstream["open"] == upstream["idle"]
+
+
+# --- how a provider is reached
+
+
+def test_several_keys_are_used_in_turn(gateway, upstream) -> None:
+    upstream.plays("many", "acme--many", says("hello"))
+    for _ in range(4):
+        assert gateway.chat("acme/many").status == 200
+    sent = [call.header("authorization") for call in upstream.calls("acme--many")]
+    assert sent == ["Bearer sk-one", "Bearer sk-two", "Bearer sk-one", "Bearer sk-two"]
+
+
+def test_a_key_goes_where_the_provider_wants_it(gateway, upstream) -> None:
+    upstream.plays("header", "acme--header", says("hello"))
+    assert gateway.chat("acme/header").status == 200
+    call = upstream.call("acme--header")
+    assert (call.header("api-key"), call.header("authorization")) == ("sk-header", None)
+    assert (call.header("x-version"), call.path) == ("2", "/header/v1/chat/completions?api-version=preview")

@@ -63,3 +63,8 @@ def test_a_key_that_is_not_there_cannot_be_revoked(client):
     answer = client.delete(f"{KEYS}/key_none")
     assert answer.status_code == 404
     assert answer.json()["error"]["code"] == "404"
+
+
+def test_an_error_names_the_request_that_the_data_plane_gave_an_id(console):
+    with console.client(None, **{"x-request-id": "req_7"}) as other:
+        assert other.get(KEYS).json()["error"]["request_id"] == "req_7"

@@ -12,7 +12,15 @@ from trunkline.protocols.sse import data_of
 
 def test_an_error_has_the_shape_that_every_client_reads() -> None:
     body = json.loads(error_body(InvalidModel("no such model", param="model"), "req_1"))
-    assert body == {"error": {"code": "404", "type": "invalid_model", "message": "no such model", "param": "model", "request_id": "req_1"}}
+    assert body == {
+        "error": {
+            "code": "404",
+            "type": "invalid_model",
+            "message": "no such model",
+            "param": "model",
+            "request_id": "req_1",
+        }
+    }
 
 
 def test_an_error_in_a_stream_is_one_event_of_the_same_shape() -> None:
@@ -24,7 +32,10 @@ def test_an_error_in_a_stream_is_one_event_of_the_same_shape() -> None:
     ("body", "fault"),
     [
         (b'{"error":{"message":"m","code":"c","type":"t","param":"p"}}', Fault("m", "c", "t", "p")),
-        (b'{"error":{"message":"m","code":429,"status":"RESOURCE_EXHAUSTED"}}', Fault("m", "429", "RESOURCE_EXHAUSTED")),
+        (
+            b'{"error":{"message":"m","code":429,"status":"RESOURCE_EXHAUSTED"}}',
+            Fault("m", "429", "RESOURCE_EXHAUSTED"),
+        ),
         (b'[{"error":{"message":"m","code":400,"status":"INVALID_ARGUMENT"}}]', Fault("m", "400", "INVALID_ARGUMENT")),
         (b'{"error":"plain"}', Fault("plain")),
         (b'{"message":"m"}', Fault("m")),

@@ -22,7 +22,12 @@ def sent(request: ChatRequest, **options: Any) -> dict[str, Any]:
 
 
 def part(kind: str) -> list[dict[str, Any]]:
-    return [{"role": "user", "content": [{"type": "text", "text": "see"}, {"type": kind, kind: {"url": "https://example.com/a.png"}}]}]
+    return [
+        {
+            "role": "user",
+            "content": [{"type": "text", "text": "see"}, {"type": kind, kind: {"url": "https://example.com/a.png"}}],
+        }
+    ]
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,11 @@ from trunkline.protocols.sse import data_of, event
 
 def chunk(text: str | None = None, finish: str | None = None, index: int = 0, **delta: Any) -> bytes:
     content = {} if text is None else {"content": text}
-    return event(json.dumps({"id": "c", "choices": [{"index": index, "delta": {**content, **delta}, "finish_reason": finish}]}).encode())
+    return event(
+        json.dumps(
+            {"id": "c", "choices": [{"index": index, "delta": {**content, **delta}, "finish_reason": finish}]}
+        ).encode()
+    )
 
 
 def fed(stops: tuple[str, ...], pieces: list[bytes]) -> tuple[str, list[str]]:
@@ -30,12 +34,23 @@ def fed(stops: tuple[str, ...], pieces: list[bytes]) -> tuple[str, list[str]]:
     return text, ends
 
 
-@given(st.text("abX", max_size=30), st.lists(st.integers(1, 4), max_size=30), st.sampled_from([("X",), ("ab",), ("aab", "bX"), ("abab",)]))
-def test_any_cutting_of_the_stream_gives_the_text_before_the_first_stop_word(text: str, cuts: list[int], stops: tuple[str, ...]) -> None:
+@given(
+    st.text("abX", max_size=30),
+    st.lists(st.integers(1, 4), max_size=30),
+    st.sampled_from([("X",), ("ab",), ("aab", "bX"), ("abab",)]),
+)
+def test_any_cutting_of_the_stream_gives_the_text_before_the_first_stop_word(
+    text: str, cuts: list[int], stops: tuple[str, ...]
+) -> None:
     pieces, rest = [], text
     for cut in cuts:
         pieces, rest = [*pieces, rest[:cut]], rest[cut:]
-    pieces = [chunk("", role="assistant"), *(chunk(piece) for piece in [*pieces, rest]), chunk(finish="length"), b"data: [DONE]\n\n"]
+    pieces = [
+        chunk("", role="assistant"),
+        *(chunk(piece) for piece in [*pieces, rest]),
+        chunk(finish="length"),
+        b"data: [DONE]\n\n",
+    ]
     positions = [text.find(stop) for stop in stops if stop in text]
     seen, ends = fed(stops, pieces)
     assert seen == (text[: min(positions)] if positions else text)
@@ -43,7 +58,12 @@ def test_any_cutting_of_the_stream_gives_the_text_before_the_first_stop_word(tex
 
 
 def test_the_whole_answer_is_cut_at_the_earliest_stop_word() -> None:
-    body = json.dumps({"choices": [{"message": {"content": "one two three"}, "finish_reason": "length"}], "usage": {"prompt_tokens": 1}})
+    body = json.dumps(
+        {
+            "choices": [{"message": {"content": "one two three"}, "finish_reason": "length"}],
+            "usage": {"prompt_tokens": 1},
+        }
+    )
     out = json.loads(cut_answer(body.encode(), ("three", " two")))
     assert out["choices"][0] == {"message": {"content": "one"}, "finish_reason": "stop"}
     assert out["usage"] == {"prompt_tokens": 1}
@@ -63,7 +83,10 @@ def test_choices_are_cut_each_for_itself() -> None:
     assert other["choices"][0]["delta"]["content"] == "c"
 
 
-@pytest.mark.parametrize("one", [b"data: [DONE]\n\n", b": comment\n\n", event(b'{"choices":[],"usage":{"prompt_tokens":1}}'), event(b"not json")])
+@pytest.mark.parametrize(
+    "one",
+    [b"data: [DONE]\n\n", b": comment\n\n", event(b'{"choices":[],"usage":{"prompt_tokens":1}}'), event(b"not json")],
+)
 def test_events_without_text_pass_as_they_are(one: bytes) -> None:
     assert StopStream(("X",)).feed(one) == one
 

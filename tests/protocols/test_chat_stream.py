@@ -93,7 +93,9 @@ def test_usage_is_told_from_a_text_about_it(block: bytes, has: bool) -> None:
 def test_cost_goes_into_the_usage_of_an_event_and_nothing_else_changes() -> None:
     one = event(b'{"id":"x", "choices":[],"usage":{"prompt_tokens":1},"odd":1.0}')
     out = put_cost(one, b'{"prompt_tokens":1}', b"0.5", b"{}")
-    assert data_of(out) == b'{"id":"x", "choices":[],"usage":{"prompt_tokens":1,"cost":0.5,"cost_details":{}},"odd":1.0}'
+    assert (
+        data_of(out) == b'{"id":"x", "choices":[],"usage":{"prompt_tokens":1,"cost":0.5,"cost_details":{}},"odd":1.0}'
+    )
 
 
 @pytest.mark.parametrize(
@@ -119,7 +121,14 @@ def test_an_event_of_several_data_lines_gets_its_cost_too() -> None:
 
 def test_a_whole_answer_is_read_for_the_record() -> None:
     message = {"content": "four", "reasoning_content": "hm", "tool_calls": [{"function": {"arguments": "{}"}}]}
-    body = json.dumps({"id": "c", "choices": [{"message": message, "finish_reason": "stop"}], "usage": {"prompt_tokens": 1}, "service_tier": "flex"})
+    body = json.dumps(
+        {
+            "id": "c",
+            "choices": [{"message": message, "finish_reason": "stop"}],
+            "usage": {"prompt_tokens": 1},
+            "service_tier": "flex",
+        }
+    )
     answer = read(body.encode())
     assert (answer.id, answer.finish_reason, answer.characters, answer.service_tier) == ("c", "stop", 8, "flex")
     assert json.loads(answer.usage or b"") == {"prompt_tokens": 1}

@@ -9,7 +9,16 @@ from hypothesis import strategies as st
 from trunkline.protocols.sse import Framer, comment, data_of, event, events
 
 ENDS = [b"\n", b"\r\n", b"\r"]
-LINES = [b"data: {\"a\": 1}", b": comment", b"event: ping", b"data", b"data:x", b"data: \xe2\x82\xac \xe2\x80\xa8", b"id: 7", b"retry: 10"]
+LINES = [
+    b'data: {"a": 1}',
+    b": comment",
+    b"event: ping",
+    b"data",
+    b"data:x",
+    b"data: \xe2\x82\xac \xe2\x80\xa8",
+    b"id: 7",
+    b"retry: 10",
+]
 
 
 def stream_of(seed: int) -> tuple[bytes, list[bytes]]:
@@ -37,7 +46,9 @@ def test_a_stream_cut_at_every_byte_gives_the_events_of_the_whole(seed: int) -> 
     for cut in range(1, len(stream)):
         pieces, left = framed([stream[:cut], stream[cut:]])
         assert b"".join(pieces) + left == stream
-        assert [data_of(piece) for piece in pieces if data_of(piece)] == [data_of(one) for one in expected if data_of(one)]
+        assert [data_of(piece) for piece in pieces if data_of(piece)] == [
+            data_of(one) for one in expected if data_of(one)
+        ]
 
 
 @pytest.mark.parametrize("seed", range(60))

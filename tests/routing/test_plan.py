@@ -5,13 +5,22 @@ from collections.abc import Mapping
 import pytest
 
 from trunkline.catalog.types import Model, Offer
-from trunkline.errors import InvalidParams, ModelNotSupported, NoProviderAvailable, PayloadTooLarge, RateLimited, RequestError
+from trunkline.errors import (
+    InvalidParams,
+    ModelNotSupported,
+    NoProviderAvailable,
+    PayloadTooLarge,
+    RateLimited,
+    RequestError,
+)
 from trunkline.ir.facts import RequestFacts
 from trunkline.routing.health import UNMEASURED, Figures
 from trunkline.routing.plan import Plan, plan
 
 CHAT = "openai.chat"
-MODEL = Model("acme/alpha", "Alpha", "acme", context_tokens=1000, max_output_tokens=100, input=("text", "image"), reasoning=True)
+MODEL = Model(
+    "acme/alpha", "Alpha", "acme", context_tokens=1000, max_output_tokens=100, input=("text", "image"), reasoning=True
+)
 
 
 def offer(provider: str, **fields: object) -> Offer:
@@ -31,7 +40,12 @@ def planned(
 ) -> Plan:
     figures = {f"{model.slug}:{name}": value for name, value in (known or {}).items()}
     return plan(
-        asked, model, offers, lambda one: figures.get(one, UNMEASURED), require_parameters=require_parameters, today="2026-11-24"
+        asked,
+        model,
+        offers,
+        lambda one: figures.get(one, UNMEASURED),
+        require_parameters=require_parameters,
+        today="2026-11-24",
     )
 
 
@@ -63,7 +77,9 @@ def test_offers_that_asked_to_be_left_alone_are_skipped_with_the_reason() -> Non
 
 
 @pytest.mark.parametrize(("status", "error"), [(429, RateLimited), (503, NoProviderAvailable)])
-def test_when_all_rest_the_caller_is_told_for_how_long_the_shortest_does(status: int, error: type[RequestError]) -> None:
+def test_when_all_rest_the_caller_is_told_for_how_long_the_shortest_does(
+    status: int, error: type[RequestError]
+) -> None:
     known = {"a": Figures(rest_s=9.0), "b": Figures(rest_s=4.0, rest_status=status)}
     with pytest.raises(error) as caught:
         planned(facts(), offer("a"), offer("b"), known=known)
@@ -75,7 +91,12 @@ def test_when_all_rest_the_caller_is_told_for_how_long_the_shortest_does(status:
     [
         (facts(), {"shutdown_on": "2026-11-24"}, ModelNotSupported, "shut down on 2026-11-24"),
         (facts(modalities=frozenset({"text", "audio"})), {}, ModelNotSupported, "takes no audio input"),
-        (facts(modalities=frozenset({"text", "image"})), {"input": ("text",)}, ModelNotSupported, "takes no image input"),
+        (
+            facts(modalities=frozenset({"text", "image"})),
+            {"input": ("text",)},
+            ModelNotSupported,
+            "takes no image input",
+        ),
         (facts(needs=("tools",)), {"supported_parameters": ("seed",)}, ModelNotSupported, "does not support `tools`"),
         (facts(max_output_tokens=101), {}, InvalidParams, "at most 100 output tokens, 101 were asked for"),
         (facts(max_output_tokens=51), {"max_output_tokens": 50}, InvalidParams, "at most 50"),
@@ -88,7 +109,11 @@ def test_a_request_that_no_offer_can_take_is_refused_with_the_reason(
 ) -> None:
     with pytest.raises(error, match=words):
         planned(asked, offer("a", **fields))
-    made = planned(asked, offer("a", **fields), offer("able", max_output_tokens=200, context_tokens=9000, input=("text", "image", "audio")))
+    made = planned(
+        asked,
+        offer("a", **fields),
+        offer("able", max_output_tokens=200, context_tokens=9000, input=("text", "image", "audio")),
+    )
     assert order(made) == ["able"]
     assert words.split(" (")[0] in reasons(made)["a"]
 
@@ -100,13 +125,19 @@ def test_reasoning_is_refused_by_a_model_that_does_not() -> None:
 
 
 def test_a_parameter_that_no_offer_supports_is_dropped() -> None:
-    made = planned(facts(parameters=("temperature", "seed")), offer("a", supported_parameters=("seed",)), offer("b", supported_parameters=("seed",)))
+    made = planned(
+        facts(parameters=("temperature", "seed")),
+        offer("a", supported_parameters=("seed",)),
+        offer("b", supported_parameters=("seed",)),
+    )
     assert order(made) == ["a", "b"]
     assert made.steps[0].dropped == ("temperature",)
 
 
 def test_a_parameter_that_one_offer_supports_decides_for_it() -> None:
-    made = planned(facts(parameters=("seed",)), offer("a", supported_parameters=()), offer("b", supported_parameters=("seed",)))
+    made = planned(
+        facts(parameters=("seed",)), offer("a", supported_parameters=()), offer("b", supported_parameters=("seed",))
+    )
     assert order(made) == ["b"]
     assert made.steps[0].dropped == ()
     assert reasons(made)["a"] == "does not support: seed"
@@ -134,7 +165,11 @@ def test_when_all_parameters_are_required_nothing_is_dropped() -> None:
 
 
 def test_an_emulated_parameter_counts_as_supported_and_is_not_sent() -> None:
-    made = planned(facts(parameters=("stop",)), offer("a", supported_parameters=(), emulated_parameters=("stop",)), require_parameters=True)
+    made = planned(
+        facts(parameters=("stop",)),
+        offer("a", supported_parameters=(), emulated_parameters=("stop",)),
+        require_parameters=True,
+    )
     assert (made.steps[0].dropped, made.steps[0].emulated) == ((), ("stop",))
 
 

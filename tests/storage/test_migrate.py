@@ -78,7 +78,6 @@ def test_head_is_the_newest_migration():
     ("table", "names"),
     [
         (schema.records, columns.RECORD_COLUMNS),
-        (schema.attempts, columns.ATTEMPT_COLUMNS),
         (schema.intents, columns.INTENT_COLUMNS),
         (schema.api_keys, columns.KEY_COLUMNS),
     ],

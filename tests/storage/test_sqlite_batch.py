@@ -32,6 +32,24 @@ def test_records_are_stored_as_they_are_with_their_attempts(batch, path):
     assert count(path, "attempts") == 4
 
 
+def test_the_view_of_the_attempts_shows_what_live_figures_need(batch, path):
+    batch.write([a_record(1)], [], [])
+    connection = sqlite3.connect(path)
+    connection.row_factory = sqlite3.Row
+    rows = [
+        dict(row) for row in connection.execute("SELECT * FROM attempts WHERE received_ms >= ? ORDER BY number", (0,))
+    ]
+    connection.close()
+    names = ("provider", "offer", "started_ms", "ended_ms", "outcome", "status", "first_token_ms", "last_token_ms")
+    assert len(rows) == 2
+    for row, attempt in zip(rows, a_record(1).attempts, strict=True):
+        assert {name: row[name] for name in names} == {name: getattr(attempt, name) for name in names}
+        assert row["record_id"] == a_record(1).id
+        assert row["output_tokens"] == attempt.usage.total_output_tokens
+        assert row["cost_pico_usd"] == attempt.cost.total_pico_usd
+        assert (row["streamed"], row["simulated"]) == (1, 0)
+
+
 def test_the_same_batch_again_changes_nothing(batch, path):
     for _ in range(2):
         batch.write([a_record(1)], [an_intent(2)], ["req_000003"])
@@ -67,6 +85,13 @@ def test_a_record_with_values_that_cannot_be_stored_takes_nothing_down_with_it(b
     assert third.cost_pico_usd == 2**63 - 1
 
 
+def test_an_item_of_a_wrong_type_is_kept_beside_the_store_and_stops_nothing(batch, path):
+    batch.write([a_record(1), a_record(2, model=None), a_record(3, cost=None)], [an_intent(4, model=None)], [])
+    assert stored_records(path) == [a_record(1)]
+    lines = path.with_name("trunkline.db.rejected").read_text().splitlines()
+    assert [f"req_{number:06}" in line for number, line in zip((2, 3, 4), lines, strict=True)] == [True] * 3
+
+
 def test_an_intent_with_values_that_cannot_be_stored_is_stored(batch):
     batch.write([], [an_intent(1, model="\ud800")], [])
     assert [intent.id for intent in batch.open_intents()] == ["req_000001"]
@@ -74,8 +99,8 @@ def test_an_intent_with_values_that_cannot_be_stored_is_stored(batch):
 
 def test_a_batch_that_fails_leaves_nothing_of_itself(batch, path):
     connection = sqlite3.connect(path)
-    connection.execute("CREATE TRIGGER full BEFORE INSERT ON intents BEGIN SELECT RAISE(ABORT, 'no room'); END")
-    with pytest.raises(StoreError, match="no room"):
+    connection.execute("CREATE TRIGGER full BEFORE INSERT ON intents BEGIN SELECT no_room(); END")
+    with pytest.raises(StoreError, match="no_room"):
         batch.write([a_record(1)], [an_intent(2)], [])
     assert count(path, "records") == 0
     connection.execute("DROP TRIGGER full")
@@ -86,6 +111,20 @@ def test_a_batch_that_fails_leaves_nothing_of_itself(batch, path):
 
 def test_commits_are_synced_to_the_disk(batch):
     assert batch._connection.execute("PRAGMA synchronous").fetchone() == (2,)
+
+
+def test_a_damaged_store_is_an_error_and_no_record_is_rejected_for_it(batch, path):
+    batch.write([a_record(1)], [], [])
+    batch._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    with path.open("r+b") as file:
+        file.seek(8192)
+        file.write(b"\xff" * (path.stat().st_size - 8192))
+    batch.close()
+    damaged = SqliteBatch(path)
+    with pytest.raises(StoreError, match="malformed"):
+        damaged.write([a_record(2)], [], [])
+    damaged.close()
+    assert not path.with_name("trunkline.db.rejected").exists()
 
 
 def test_a_missing_file_is_an_error_and_not_a_new_store(tmp_path):

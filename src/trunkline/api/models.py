@@ -17,11 +17,11 @@ _ENDPOINTS = "/endpoints"
 
 
 class ModelList:
-    """Answers about models. Keeps the encoded list for as long as the snapshot it was made of is in force."""
+    """Answers about models. Keeps the encoded list for as long as the snapshot it was made of is in force, and the day's prices."""
 
     def __init__(self, gateway: Gateway) -> None:
         self._gateway = gateway
-        self._made_of: Snapshot | None = None
+        self._made_of: tuple[Snapshot, str] | None = None
         self._lists: dict[bool, bytes] = {}
 
     async def __call__(self, scope: dict[str, Any], reply: Reply) -> None:
@@ -31,24 +31,24 @@ class ModelList:
         await reply.whole(200, JSON_HEADERS, body)
 
     def _list(self, *, all_models: bool) -> bytes:
-        snapshot = self._gateway.snapshot
-        if self._made_of is not snapshot:
-            self._made_of, self._lists = snapshot, {}
+        snapshot, today = self._gateway.snapshot, self._gateway.clock.today()
+        if self._made_of != (snapshot, today):
+            self._made_of, self._lists = (snapshot, today), {}
         known = self._lists.get(all_models)
         if known is None:
             cards = [
                 card
                 for model in snapshot.catalog.models.values()
-                if (card := _card(snapshot, model, all_models=all_models))
+                if (card := _card(snapshot, model, today, all_models=all_models))
             ]
             known = self._lists[all_models] = msgspec.json.encode({"data": cards, "object": "list"})
         return known
 
     def _one(self, name: str) -> bytes:
-        catalog = self._gateway.snapshot.catalog
+        catalog, today = self._gateway.snapshot.catalog, self._gateway.clock.today()
         found = find(catalog, name)
         if found is not None:
-            return msgspec.json.encode(model_card(found.model, catalog))
+            return msgspec.json.encode(model_card(found.model, catalog, today))
         found = find(catalog, name.removesuffix(_ENDPOINTS)) if name.endswith(_ENDPOINTS) else None
         if found is None:
             near = ", ".join(nearest(catalog, name.removesuffix(_ENDPOINTS)))
@@ -56,27 +56,27 @@ class ModelList:
                 f"There is no model `{name[:200]}`." + (f" Did you mean {near}?" if near else ""), param="model"
             )
         offers = [offer for offer in found.model.offers if found.provider in (None, offer.provider)]
-        card = model_card(found.model, catalog)
-        card["endpoints"] = [self._endpoint(offer) for offer in offers]
+        card = model_card(found.model, catalog, today)
+        card["endpoints"] = [self._endpoint(offer, today) for offer in offers]
         return msgspec.json.encode({"data": card})
 
-    def _endpoint(self, offer: Offer) -> dict[str, Any]:
-        snapshot, clock = self._gateway.snapshot, self._gateway.clock
-        figures = self._gateway.health.figures(offer.id, clock.now_s())
+    def _endpoint(self, offer: Offer, today: str) -> dict[str, Any]:
+        snapshot = self._gateway.snapshot
+        figures = self._gateway.health.figures(offer.id, self._gateway.clock.now_s())
         live = {
             "first_token_latency_ms": figures.first_token_ms,
             "throughput_tokens_per_second": figures.tokens_per_second,
             "uptime_percent": None if figures.uptime is None else round(figures.uptime * 100, 2),
             "attempts": figures.attempts,
         }
-        card = endpoint_card(offer, snapshot.catalog, live)
-        card["callable"] = offer in snapshot.reachable(snapshot.catalog.models[offer.model])
+        card = endpoint_card(offer, snapshot.catalog, live, today)
+        card["callable"] = offer in snapshot.callable_offers(snapshot.catalog.models[offer.model], today)
         return card
 
 
-def _card(snapshot: Snapshot, model: Model, *, all_models: bool) -> dict[str, Any] | None:
+def _card(snapshot: Snapshot, model: Model, today: str, *, all_models: bool) -> dict[str, Any] | None:
     """The card of a model, with the prices of the offer that would be called; None where it is not to be listed."""
-    reachable = tuple(snapshot.reachable(model))
-    if reachable:
-        return model_card(msgspec.structs.replace(model, offers=reachable), snapshot.catalog)
-    return model_card(model, snapshot.catalog) if all_models else None
+    offers = tuple(snapshot.callable_offers(model, today))
+    if offers:
+        return model_card(msgspec.structs.replace(model, offers=offers), snapshot.catalog, today)
+    return model_card(model, snapshot.catalog, today) if all_models else None

@@ -96,14 +96,15 @@ def diff(old: Path | None, new: Path | None, config: Path | None) -> None:
 def explain(offer: str, config: Path | None) -> None:
     """Show every field of OFFER (author/model:provider) with the layer and the source it came from."""
     from rich.console import Console
-    from rich.table import Table
+    from rich.table import Column, Table
     from rich.text import Text
 
     from trunkline.catalog.explain import explain as origins
     from trunkline.catalog.load import shipped_layers
 
     rows = origins([*shipped_layers(), *_own_layers(_settings(config))], offer)
-    table = Table("Of", "Field", "Value", "Layer", "Source", title=offer, title_justify="left")
+    columns = (Column(head, overflow="fold") for head in ("Of", "Field", "Value", "Layer", "Source"))
+    table = Table(*columns, title=offer, title_justify="left")
     shown = ""
     for row in rows:
         if shown and row.part != shown:
@@ -213,10 +214,10 @@ def _notes(made: "Catalog", today: datetime.date) -> list[str]:
 
 def _show_changes(changes: "list[Change]") -> None:
     from rich.console import Console
-    from rich.table import Table
+    from rich.table import Column, Table
     from rich.text import Text
 
-    table = Table("Of", "Field", "Before", "After")
+    table = Table(*(Column(head, overflow="fold") for head in ("Of", "Field", "Before", "After")))
     for change in changes:
         table.add_row(*(Text(cell) for cell in (change.subject, change.field, change.before, change.after)))
     Console().print(table)

@@ -15,7 +15,6 @@ from trunkline.embedded.offers import absent
 from trunkline.providers.accounts import Absent, Account
 from trunkline.settings import Settings
 
-
 SILENT = "nothing listens on"
 """How `detect` begins the reason of a server that is not there."""
 

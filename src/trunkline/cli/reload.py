@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from trunkline.cli.serve import ServeError, running_pid
+from trunkline.cli.serve import ServeError, check_catalog, running_pid
 from trunkline.settings import load_settings
 
 
@@ -20,6 +20,7 @@ from trunkline.settings import load_settings
 def reload(config: Path | None) -> None:
     """Take a changed file over into the running gateway, without dropping a stream."""
     settings = load_settings(config)
+    check_catalog(settings)
     pid = running_pid(settings.pid_path)
     if pid is None:
         raise ServeError(f"no gateway runs on {settings.store.path}; start one with `trunkline serve`")

@@ -127,7 +127,8 @@ def _serve(settings: Settings, issued: IssuedKey, terminal: Terminal) -> int:
             _welcome(settings, issued.secret, asyncio.run(look(settings)), terminal)
         return child.wait()
     finally:
-        child.kill()
+        # Ended already, but where waiting for it failed.
+        child.terminate()
         child.wait()
         for number, handler in before.items():
             signal.signal(number, handler)

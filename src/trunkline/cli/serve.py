@@ -20,6 +20,7 @@ from urllib.parse import urlsplit
 
 import click
 
+from trunkline.catalog.load import load
 from trunkline.cli.logs import make_logger
 from trunkline.cli.supervisor import ChildSpec, Supervisor
 from trunkline.errors import ConfigError, TrunklineError
@@ -57,6 +58,7 @@ def serve(config: Path | None, host: str | None, port: int | None, workers: int)
             where="--workers",
         )
     settings = with_address(load_settings(config), host or None, port)
+    check_catalog(settings)
     with locked_pid_file(settings.pid_path), bound_socket(settings) as listener, runtime_folder() as folder:
         if not migrate.is_current(settings.store.url):
             migrate.upgrade(settings.store.url)
@@ -83,6 +85,7 @@ def _may_reload(running: Settings, log: Any) -> bool:
     """Whether the file as it is now can be taken over."""
     try:
         changed = load_settings(running.path, running.env)
+        check_catalog(changed)
     except ConfigError as error:
         log.error("reload refused, the old configuration stays", error=str(error))
         return False
@@ -90,6 +93,12 @@ def _may_reload(running: Settings, log: Any) -> bool:
         log.warning("a change of the store is taken over at the next start only", key="store.url")
     log.info("reload")
     return True
+
+
+def check_catalog(settings: Settings) -> None:
+    """Raises ConfigError where models and providers are wrong in a way that only the whole shows, e.g. an alias
+    twice."""
+    load([settings.catalog_layer], downloaded=settings.downloaded_catalog, overlay_dir=settings.overlay_dir)
 
 
 def _data_plane(settings: Settings, fd: int, console_path: Path) -> ChildSpec:

@@ -81,6 +81,10 @@ class PublisherFile:
         def ask() -> None:
             try:
                 answer = self._open(request, timeout=STALL_S)
+            except urllib.error.HTTPError as error:
+                box.append(SourceFailed(f"status {error.code}"))
+                error.close()
+                return
             except (OSError, http.client.HTTPException) as error:
                 box.append(error)
                 return

@@ -24,7 +24,7 @@ from trunkline.execution.transport.types import (
     UpstreamRequest,
     UpstreamResponse,
 )
-from trunkline.protocols.openai_chat import small_answers, small_models
+from trunkline.protocols.openai_chat import small_answers, small_calls, small_models
 
 LOCAL_HOST = "local-models.invalid"
 """Stands for the children in a provider's base URL. `.invalid` never resolves (RFC 2606), so a request that strays
@@ -41,6 +41,7 @@ class SmallModelTransport:
         self._inner = inner
         self._models = models
         self._call_id = call_id
+        self._checker_loaded = False
 
     async def send(self, request: UpstreamRequest) -> UpstreamResponse:
         """As `Transport.send`. Raises EmbeddedUnavailable where the model cannot run."""
@@ -50,6 +51,9 @@ class SmallModelTransport:
             plan = small_models.prepare(request.body)
         except InvalidParams as error:
             return _Ready(400, JSON, small_models.invalid(error))
+        if plan.mode == "auto" and not self._checker_loaded:
+            await asyncio.to_thread(small_calls.load_checker)
+            self._checker_loaded = True
         asked = _Asked(self._inner, self._models, request, plan.model)
         response = await asked.ask(plan)
         if response.status != 200:

@@ -234,7 +234,7 @@ class Attempting:
                 Fault(message=f"the answer is not a chat completion: {error}"),
             )
         if seen.error is not None:
-            return _told_inside(seen.error, response.status)
+            return _told_inside(errors.read_stream_fault(seen.error))
         if not seen.has_choices:
             return Failure("empty", Blame.PROVIDER, response.status, Fault(message="the answer has no choices"))
         observer = self._observer
@@ -279,7 +279,7 @@ class Attempting:
                     await self._reply.write(b"".join(held))
                     held.clear()
             if observer.error is not None:
-                return _told_inside(observer.error, response.status)
+                return _told_inside(errors.read_stream_fault(observer.error))
             if not self.committed and now_s() - response.sent_at > self.offer.deadlines.first_event_s:
                 return Failure(
                     "timeout_first_event", Blame.PROVIDER, response.status, Fault(message="no useful event in time")
@@ -333,7 +333,7 @@ class Attempting:
         body = await response.read(MAX_ERROR_BYTES)
         fault = errors.read_fault(body) if "json" in kind else Fault()
         if fault.message:
-            return Failure("in_stream_error", blame(500, fault), response.status, fault)
+            return _told_inside(fault)
         return Failure(
             "malformed",
             Blame.PROVIDER,
@@ -405,11 +405,16 @@ class Attempting:
         return attempt.outcome == "ok"
 
 
-def _told_inside(error: bytes, status: int) -> Failure:
-    """An error that came in the body or the stream of an answer with status 200."""
-    fault = errors.read_stream_fault(error)
-    code = int(fault.code) if fault.code.isdigit() and len(fault.code) == 3 else 500
-    return Failure("in_stream_error", blame(code, fault), status, fault)
+def _told_inside(fault: Fault) -> Failure:
+    """An error that came in the body or the stream of an answer with status 200, as the status that it means."""
+    status = _status_inside(fault)
+    return Failure("in_stream_error", blame(status, fault), status, fault)
+
+
+def _status_inside(fault: Fault) -> int:
+    if len(fault.code) == 3 and fault.code.isdigit():
+        return int(fault.code)
+    return 400 if fault.type == "invalid_request_error" else 500
 
 
 def _since(at: float | None, start: float) -> float | None:

@@ -26,7 +26,7 @@ class Policy:
     max_body_bytes: int = 32 * 1024 * 1024
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Snapshot:
     """One state of the configuration."""
 
@@ -39,6 +39,10 @@ class Snapshot:
     def reachable(self, model: Model) -> list[Offer]:
         """The offers whose provider can be called."""
         return [offer for offer in model.offers if isinstance(self.accounts.get(offer.provider), Account)]
+
+    def callable_offers(self, model: Model, today: str) -> list[Offer]:
+        """Those of them that have not ended. `today` is an ISO date."""
+        return [offer for offer in self.reachable(model) if offer.shutdown_on is None or offer.shutdown_on > today]
 
     def account(self, provider: str) -> Account:
         """Of a provider that can be called."""

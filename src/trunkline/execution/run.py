@@ -84,9 +84,10 @@ async def _answer(
     exchange.asked_model = exchange.model = facts.model
     exchange.streamed = facts.stream
     exchange.session_id = exchange.session_id or facts.session_id
-    model, offers = offers_of(snapshot, facts.model)
+    today = gateway.clock.today()
+    model, offers = offers_of(snapshot, facts.model, today)
     exchange.model = model.slug
-    chosen = _plan(gateway, snapshot, request, model, offers)
+    chosen = _plan(gateway, snapshot, request, model, offers, today)
     exchange.candidates = chosen.candidates
     if chosen.steps[0].dropped:
         reply.headers.append((b"x-trunkline-dropped", ", ".join(chosen.steps[0].dropped).encode()))
@@ -95,7 +96,7 @@ async def _answer(
     await _attempts(gateway, snapshot, exchange, reply, request, chosen, log, task)
 
 
-def offers_of(snapshot: Snapshot, name: str) -> tuple[Model, list[Offer]]:
+def offers_of(snapshot: Snapshot, name: str, today: str) -> tuple[Model, list[Offer]]:
     """The model that a name means and the offers of it that can be called. Raises where there is none, with what would mend it."""
     found = find(snapshot.catalog, name)
     if found is None:
@@ -105,22 +106,25 @@ def offers_of(snapshot: Snapshot, name: str) -> tuple[Model, list[Offer]]:
     offers = [offer for offer in found.model.offers if found.provider in (None, offer.provider)]
     reachable = [offer for offer in snapshot.reachable(found.model) if offer in offers]
     if not reachable:
-        raise ModelNotSupported(_how_to_reach(snapshot, found.model, offers), param="model")
+        raise ModelNotSupported(_how_to_reach(snapshot, found.model, offers, today), param="model")
     return found.model, reachable
 
 
-def _how_to_reach(snapshot: Snapshot, model: Model, offers: list[Offer]) -> str:
+def _how_to_reach(snapshot: Snapshot, model: Model, offers: list[Offer], today: str) -> str:
     mends = []
     for offer in offers:
         account = snapshot.accounts.get(offer.provider)
         if isinstance(account, Absent):
             mends.append(f"{account.provider.name}: {account.reason}")
-    callable_now = next((slug for slug, other in snapshot.catalog.models.items() if snapshot.reachable(other)), None)
+    models = snapshot.catalog.models.items()
+    callable_now = next((slug for slug, other in models if snapshot.callable_offers(other, today)), None)
     now = f" A model that can be called now is `{callable_now}`." if callable_now else " No model can be called now."
     return f"No provider of `{model.slug}` is set up here. {'; '.join(mends)}.{now}"
 
 
-def _plan(gateway: Gateway, snapshot: Snapshot, request: ChatRequest, model: Model, offers: list[Offer]) -> Plan:
+def _plan(
+    gateway: Gateway, snapshot: Snapshot, request: ChatRequest, model: Model, offers: list[Offer], today: str
+) -> Plan:
     now_s = gateway.clock.now_s()
     asked = request.facts.require_parameters
     return plan(
@@ -129,7 +133,7 @@ def _plan(gateway: Gateway, snapshot: Snapshot, request: ChatRequest, model: Mod
         offers,
         lambda offer: gateway.health.figures(offer, now_s),
         require_parameters=snapshot.policy.require_parameters if asked is None else asked,
-        today=gateway.clock.today(),
+        today=today,
     )
 
 
@@ -200,6 +204,7 @@ def _heed(gateway: Gateway, offer: Offer, failure: Failure, log: Any) -> None:
     if failure.retry_after_s and failure.status in (429, 503):
         gateway.health.rest(offer.id, gateway.clock.now_s(), failure.retry_after_s, failure.status)
     if failure.blame is Blame.OPERATOR:
+        gateway.health.demote(offer.id, gateway.clock.now_s())
         log.warning(
             "a provider refuses this gateway's account",
             offer=offer.id,

@@ -100,6 +100,10 @@ class Health:
         elif sample.up:
             window.failed_at = float("-inf")
 
+    def demote(self, offer: str, now_s: float) -> None:
+        """It cannot serve anyone for now (a wrong key, no credit): others go first for a while. Says nothing of its uptime."""
+        self._window(offer).failed_at = now_s
+
     def rest(self, offer: str, now_s: float, retry_after_s: float, status: int) -> None:
         """The provider asked to be left alone (`Retry-After`)."""
         window = self._window(offer)

@@ -13,10 +13,6 @@ RECORD_COLUMNS = (
     "outcome", "status", "finish_reason", "answer_id", "streamed", "simulated", "estimated", "cost_pico_usd",
     *TOKEN_COLUMNS, "detail",
 )  # fmt: skip
-ATTEMPT_COLUMNS = (
-    "started_ms", "record_id", "number", "ended_ms", "offer", "provider", "outcome", "status", "first_token_ms",
-    "last_token_ms", "output_tokens", "cost_pico_usd", "streamed", "simulated",
-)  # fmt: skip
 INTENT_COLUMNS = ("id", "started_ms", "protocol", "model", "offer", "provider", "key_id", "reserved_pico_usd")
 KEY_COLUMNS = ("id", "name", "hash", "hint", "created_ms", "expires_ms", "revoked_ms")
 KEYS_REVISION = "keys_revision"

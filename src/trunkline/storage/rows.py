@@ -5,7 +5,7 @@ what a stored record costs most (with names and repetitions it is three times as
 Fields are therefore only ever added at the end of a struct, with a default: an older row is then shorter, and still read.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -104,27 +104,6 @@ def record_row(record: Record, encoder: msgspec.json.Encoder) -> Row:
         usage.web_searches,
         encoder.encode(_detail(record)),
     )
-
-
-def attempt_rows(record: Record) -> Iterator[Row]:
-    """A row of `attempts` per attempt."""
-    for number, attempt in enumerate(record.attempts):
-        yield (
-            attempt.started_ms,
-            record.id,
-            number,
-            attempt.ended_ms,
-            attempt.offer,
-            attempt.provider,
-            attempt.outcome,
-            attempt.status,
-            attempt.first_token_ms,
-            attempt.last_token_ms,
-            attempt.usage.total_output_tokens,
-            attempt.cost.total_pico_usd,
-            record.streamed,
-            record.simulated,
-        )
 
 
 def intent_row(intent: Intent) -> Row:

@@ -1,7 +1,7 @@
-"""The tables. What one filters or sums by is a column of `records`; `detail` holds the whole record, so that it comes back exactly.
+"""The tables. What one filters or sums by is a column of `records`; `detail` holds the rest, so that a record comes back exactly.
 
-Few indexes, since each costs time per request: the keys of the tables, the answer's id, the time of receipt. `attempts` is
-clustered by time: the one key gives both uniqueness and the windows that live figures are read by.
+Few indexes, since each costs time per request: the records' ids, their answers' ids, the time of receipt. Attempts have no
+table: they are in `detail`, and the view `attempts` (see the first migration) shows them as rows, at no cost to a request.
 """
 
 from sqlalchemy import (
@@ -13,7 +13,6 @@ from sqlalchemy import (
     Integer,
     LargeBinary,
     MetaData,
-    PrimaryKeyConstraint,
     Table,
     Text,
 )
@@ -70,27 +69,6 @@ records = Table(
 _has_answer = records.c.answer_id != ""
 Index("records_answer_id", records.c.answer_id, sqlite_where=_has_answer, postgresql_where=_has_answer)
 Index("records_received_ms", records.c.received_ms)
-
-attempts = Table(
-    "attempts",
-    metadata,
-    Column("started_ms", Double, nullable=False),
-    Column("record_id", Text, nullable=False),
-    Column("number", Integer, nullable=False),
-    Column("ended_ms", Double, nullable=False),
-    Column("offer", Text, nullable=False),
-    Column("provider", Text, nullable=False),
-    Column("outcome", Text, nullable=False),
-    Column("status", Integer, nullable=False),
-    Column("first_token_ms", Double),
-    Column("last_token_ms", Double),
-    Column("output_tokens", BigInteger, nullable=False),
-    Column("cost_pico_usd", BigInteger, nullable=False),
-    Column("streamed", Boolean, nullable=False),
-    Column("simulated", Boolean, nullable=False),
-    PrimaryKeyConstraint("started_ms", "record_id", "number"),
-    sqlite_with_rowid=False,
-)
 
 intents = Table(
     "intents",

@@ -15,12 +15,23 @@ import msgspec
 from trunkline.errors import StoreError
 from trunkline.records.types import Intent, Record
 from trunkline.storage import rows
-from trunkline.storage.columns import ATTEMPT_COLUMNS, INTENT_COLUMNS, RECORD_COLUMNS
+from trunkline.storage.columns import INTENT_COLUMNS, RECORD_COLUMNS
 from trunkline.storage.sqlite_file import connect
 from trunkline.storage.storable import storable_intent, storable_record
 
 # Short, so that a store locked by another process shows in the writer's figures; the writer tries again by itself.
 _BUSY_TIMEOUT_MS = 250
+# What the encoder and the driver raise for values that they cannot take; all else (locked, full, malformed) is the store's.
+_UNSTORABLE = (
+    ValueError,
+    OverflowError,
+    TypeError,
+    AttributeError,
+    sqlite3.IntegrityError,
+    sqlite3.InterfaceError,
+    sqlite3.ProgrammingError,
+    sqlite3.DataError,
+)
 
 
 def _insert(table: str, columns: Sequence[str]) -> str:
@@ -30,7 +41,6 @@ def _insert(table: str, columns: Sequence[str]) -> str:
 
 
 _INSERT_RECORD = _insert("records", RECORD_COLUMNS) + "DO NOTHING"
-_INSERT_ATTEMPT = _insert("attempts", ATTEMPT_COLUMNS) + "DO NOTHING"
 # A request that goes to its next offer says so again: the newest attempt counts, from the request's first start on.
 _INSERT_INTENT = _insert("intents", INTENT_COLUMNS) + (
     "(id) DO UPDATE SET started_ms = min(started_ms, excluded.started_ms), offer = excluded.offer, "
@@ -50,14 +60,11 @@ class SqliteBatch:
         self._encoder = msgspec.json.Encoder()
 
     def write(self, records: Sequence[Record], intents: Sequence[Intent], ended: Sequence[str]) -> None:
-        """All or nothing; durable on return. StoreError when the store cannot take it now: the same batch may come again."""
+        """Durable on return. StoreError when the store cannot take it now: then the same batch may come again."""
         try:
-            self._write(records, intents, ended)
-        except sqlite3.OperationalError as error:
+            self._write_as_given_or_cleaned(records, intents, ended)
+        except (sqlite3.Error, OSError) as error:
             raise StoreError(f"{self._path}: {error}") from error
-        except (ValueError, OverflowError, sqlite3.Error):
-            # One of the values cannot be stored. Rare, so the batch is cleaned as a whole, and only now.
-            self._write_cleaned(records, intents, ended)
 
     def open_intents(self) -> list[Intent]:
         """Intents without an end, oldest first."""
@@ -72,25 +79,47 @@ class SqliteBatch:
         with contextlib.suppress(sqlite3.Error):
             self._connection.close()
 
-    def _write_cleaned(self, records: Sequence[Record], intents: Sequence[Intent], ended: Sequence[str]) -> None:
+    def _write_as_given_or_cleaned(
+        self, records: Sequence[Record], intents: Sequence[Intent], ended: Sequence[str]
+    ) -> None:
         try:
-            self._write(
+            self._write(records, intents, ended)
+        except _UNSTORABLE:
+            # One of the values cannot be stored. Rare, so the batch is cleaned as a whole, and only now.
+            self._write_cleaned(
                 [storable_record(record) for record in records],
                 [storable_intent(intent) for intent in intents],
                 ended,
             )
-        except sqlite3.Error as error:
-            raise StoreError(f"{self._path}: {error}") from error
+
+    def _write_cleaned(self, records: Sequence[Record], intents: Sequence[Intent], ended: Sequence[str]) -> None:
+        try:
+            self._write(records, intents, ended)
+        except _UNSTORABLE:
+            self._write_one_by_one(records, intents, ended)
+
+    def _write_one_by_one(self, records: Sequence[Record], intents: Sequence[Intent], ended: Sequence[str]) -> None:
+        for record in records:
+            self._write_or_reject(record, [record], [])
+        for intent in intents:
+            self._write_or_reject(intent, [], [intent])
+        self._write([], [], ended)
+
+    def _write_or_reject(self, item: Record | Intent, records: Sequence[Record], intents: Sequence[Intent]) -> None:
+        """One item; one that is no good even now (a field of a wrong type, a fault of ours) is kept beside the store, so that
+        it neither is lost nor stops all that come after it."""
+        try:
+            self._write(records, intents, [])
+        except _UNSTORABLE as error:
+            _append_synced(self._path.with_name(self._path.name + ".rejected"), f"{error}\t{item!r}\n")
 
     def _write(self, records: Sequence[Record], intents: Sequence[Intent], ended: Sequence[str]) -> None:
         encoder = self._encoder
         record_rows = [rows.record_row(record, encoder) for record in records]
-        attempt_rows = [row for record in records for row in rows.attempt_rows(record)]
         connection = self._connection
         connection.execute("BEGIN IMMEDIATE")
         try:
             connection.executemany(_INSERT_RECORD, record_rows)
-            connection.executemany(_INSERT_ATTEMPT, attempt_rows)
             connection.executemany(_INSERT_INTENT, [rows.intent_row(intent) for intent in intents])
             connection.executemany(_DELETE_INTENT, [(id_,) for id_ in ended])
             connection.execute("COMMIT")
@@ -108,6 +137,14 @@ class SqliteBatch:
         # SQLite writes on without an error into a file that was deleted or replaced.
         if _inode(self._path) != self._inode:
             raise StoreError(f"{self._path}: the file was deleted or replaced while in use")
+
+
+def _append_synced(path: Path, line: str) -> None:
+    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    with os.fdopen(fd, "w", encoding="utf-8", errors="backslashreplace") as file:
+        file.write(line)
+        file.flush()
+        os.fsync(fd)
 
 
 def _inode(path: Path) -> tuple[int, int]:

@@ -9,10 +9,13 @@ import msgspec
 import pytest
 import trustme
 import uvloop
+from hypothesis import settings
 
 from trunkline.execution.transport.client import HttpTransport
 from trunkline.execution.transport.options import TransportOptions
 from trunkline.execution.transport.types import Origin, UpstreamRequest
+
+settings.register_profile("fuzz", max_examples=5_000)
 
 MakeTransport = Callable[..., HttpTransport]
 

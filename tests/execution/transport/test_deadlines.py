@@ -1,10 +1,11 @@
 """The four deadlines, each by its own error, and that they wait for what they should."""
 
 import asyncio
+import socket
 
 import pytest
 
-from tests.fakes.raw_peer import peer_of, peer_saying
+from tests.fakes.raw_peer import peer_of, peer_saying, until
 from trunkline.execution.transport.types import (
     ConnectTimeout,
     FirstByteTimeout,
@@ -148,8 +149,6 @@ async def test_a_shorter_deadline_of_the_next_request_holds(transport, request_t
 
 async def test_connecting_longer_than_connect_s(transport, request_to):
     """A listener whose queue is full does not answer further handshakes."""
-    import socket
-
     with socket.socket() as listener, socket.socket() as first, socket.socket() as second:
         listener.bind(("127.0.0.1", 0))
         listener.listen(0)
@@ -169,3 +168,4 @@ async def test_a_tls_handshake_without_an_answer_counts_as_connecting(transport,
         origin = Origin("https", "127.0.0.1", peer.port, guarded=False)
         with pytest.raises(ConnectTimeout):
             await transport.send(request_to(peer.port, origin=origin, connect_s=0.05))
+        await until(lambda: peer.open == 0)

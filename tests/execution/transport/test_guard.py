@@ -121,6 +121,14 @@ async def test_one_private_address_among_public_ones_condemns_the_name(transport
 
 
 @pytest.mark.asyncio(loop_factories=["asyncio"])
+async def test_a_link_local_address_beside_a_good_one_is_left_out_unguarded(transport, request_to, monkeypatch):
+    async with peer_saying(HI) as peer:
+        resolving(monkeypatch, ["fe80::1%lo", "127.0.0.1"])
+        origin = Origin("http", "nas.example.com", peer.port, guarded=False)
+        assert await (await transport.send(request_to(0, origin=origin))).read(10) == b"hi"
+
+
+@pytest.mark.asyncio(loop_factories=["asyncio"])
 async def test_a_name_is_resolved_once_and_the_checked_address_is_connected_to(transport, request_to, monkeypatch):
     async with peer_saying(HI) as peer:
         resolving(monkeypatch, ["127.0.0.1"], ["169.254.169.254"])
@@ -146,3 +154,8 @@ async def test_a_port_that_refuses_is_a_failed_connect(transport, request_to):
         unused.bind(("127.0.0.1", 0))
         with pytest.raises(ConnectFailed, match="cannot be reached"):
             await transport.send(request_to(unused.getsockname()[1]))
+
+
+async def test_a_scheme_that_is_not_http_is_a_failed_connect(transport, request_to):
+    with pytest.raises(ConnectFailed, match="ftp"):
+        await transport.send(request_to(0, origin=Origin("ftp", "api.example.com", 21)))

@@ -77,6 +77,11 @@ def test_a_proxy_that_cannot_be_used_is_a_configuration_error_without_its_passwo
     assert "secret" not in str(wrong.value)
 
 
+async def test_a_proxy_that_cannot_be_used_stops_the_start(make_transport):
+    with pytest.raises(ConfigError, match="HTTP_PROXY"):
+        make_transport(proxies={"http_proxy": "ftp://p"})
+
+
 def tunnelling(asked: list[bytes]):
     """A script: a CONNECT proxy that connects to this machine, whatever name is asked for, and pumps both ways."""
 

@@ -5,11 +5,10 @@ No redirects, no cookies, no decompression, no retries but the one for a kept co
 
 import msgspec
 
-from trunkline.errors import ConfigError
 from trunkline.execution.transport.exchange import Exchange
 from trunkline.execution.transport.options import TransportOptions
 from trunkline.execution.transport.pool import Pool
-from trunkline.execution.transport.proxies import proxy_for
+from trunkline.execution.transport.proxies import check_proxies, proxy_for
 from trunkline.execution.transport.tls import ClientContext, client_context
 from trunkline.execution.transport.types import ConnectFailed, Origin, UpstreamRequest
 
@@ -26,9 +25,11 @@ class HttpTransport:
     """Implements `Transport`. Lives as long as the process, in one event loop."""
 
     def __init__(self, options: TransportOptions) -> None:
+        """`ConfigError` for a proxy or a CA file that cannot be used."""
+        check_proxies(options.proxies)
         self._options = options
         self._pools: dict[Origin, Pool] = {}
-        self._context: ClientContext | None = None
+        self._context: ClientContext | None = client_context(options.ca_file) if options.ca_file else None
         self._closed = False
 
     async def send(self, request: UpstreamRequest) -> Exchange:
@@ -71,7 +72,7 @@ class HttpTransport:
         if self._closed:
             raise ConnectFailed("the transport is closed")
         if origin.scheme not in ("http", "https"):
-            raise ConfigError(f"the scheme {origin.scheme!r} is not http or https", where=origin.host)
+            raise ConnectFailed(f"the scheme {origin.scheme!r} of {origin.host} is not http or https")
         proxy = proxy_for(origin, self._options.proxies)
         pool = self._pools[origin] = Pool(origin, proxy, self._options, self._tls_context)
         return pool

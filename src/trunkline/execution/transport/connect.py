@@ -62,12 +62,13 @@ def _refuse_forbidden_name(origin: Origin) -> None:
 
 async def _open_guarded(origin: Origin, deadline: float) -> socket.socket:
     addresses = await _resolve(origin.host.strip("[]"), origin.port)
-    for address in addresses:
-        rule = guard.refusal(address[0], guarded=origin.guarded)
-        if rule:
-            # One bad address condemns the name: which of them is tried is not the name's owner's to choose.
-            raise ConnectFailed(f"{origin.host} is not connected to: {rule}")
-    return await _open(addresses, deadline)
+    rules = [guard.refusal(address, guarded=origin.guarded) for address, _ in addresses]
+    allowed = [address for address, rule in zip(addresses, rules, strict=True) if not rule]
+    # Guarded, one bad address condemns the name: which of them is tried is not for the name's owner to choose. Unguarded,
+    # a machine of the local network may well have a link-local address beside the one that is meant.
+    if not allowed or (origin.guarded and len(allowed) < len(addresses)):
+        raise ConnectFailed(f"{origin.host} is not connected to: {next(filter(None, rules), 'it has no address')}")
+    return await _open(allowed, deadline)
 
 
 async def _resolve(host: str, port: int) -> list[tuple[guard.Address, int]]:

@@ -37,6 +37,12 @@ def proxy_for(origin: Origin, env: Mapping[str, str]) -> Proxy | None:
     return _parse(url, variable.upper())
 
 
+def check_proxies(env: Mapping[str, str]) -> None:
+    """`ConfigError` now instead of at the first request."""
+    for scheme in _DEFAULT_PORTS:
+        proxy_for(Origin(scheme, "", 0), env)
+
+
 def _setting(env: Mapping[str, str], name: str) -> str:
     return (env.get(name) or env.get(name.upper()) or "").strip()
 

@@ -22,6 +22,7 @@ OWNED_BY_TRANSPORT = frozenset(
         b"transfer-encoding",
         b"connection",
         b"proxy-connection",
+        b"proxy-authorization",
         b"keep-alive",
         b"upgrade",
         b"te",

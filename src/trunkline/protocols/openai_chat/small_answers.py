@@ -123,7 +123,7 @@ class Answer:
     def _held_calls(self) -> list[dict[str, Any]]:
         """Usable calls; where there is none, the model's words as text rather than nothing."""
         calls = [call for call in read_calls(self._sniffer.held, self._plan.tools) if not call.fault]
-        if self._plan.request.get("parallel_tool_calls") is False:
+        if self._plan.request.parallel_tool_calls is False:
             calls = calls[:1]
         self._calls = len(calls)
         if not calls:

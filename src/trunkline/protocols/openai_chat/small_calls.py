@@ -220,7 +220,7 @@ def _call_of(name: str, whole: str, tools: Mapping[str, Tool]) -> Call:
 def _arguments_of(value: Any) -> Any:
     inner = value.get("function")
     holder = inner if isinstance(inner, dict) else value
-    arguments = next((holder[key] for key in ("arguments", "parameters", "args") if key in holder), {})
+    arguments: Any = next((holder[key] for key in ("arguments", "parameters", "args") if key in holder), {})
     if isinstance(arguments, str):
         try:
             return _DECODER.decode(arguments)
@@ -229,14 +229,35 @@ def _arguments_of(value: Any) -> Any:
     return arguments
 
 
+def load_checker() -> None:
+    """Import what `schema_fault` needs: a third of a second and more, so that an event loop has it done in a thread."""
+    # Late: it belongs to the extra that brings the local model.
+    import jsonschema
+    import referencing
+
+    del jsonschema, referencing
+
+
 def schema_fault(value: Any, schema: Mapping[str, Any]) -> str:
-    """Why a value does not fit a JSON schema; "" where it does, or where the schema itself is none."""
-    # Late: it belongs to the extra that brings the local model, and costs 60 ms.
+    """Why a value does not fit a JSON schema; "" where it does, or where the schema itself is none.
+
+    The schema is the caller's: nothing is fetched for it, and its patterns, which could run for hours, are not tried.
+    """
+    import referencing
     from jsonschema import exceptions, validators
 
-    validator = validators.validator_for(schema, default=validators.Draft202012Validator)
+    base: Any = validators.validator_for(schema, default=validators.Draft202012Validator)
+    # Any: the stubs leave `extend` untyped.
+    extend: Any = validators.extend
+    checker = extend(base, {"pattern": _pass, "patternProperties": _pass})
     try:
-        error = exceptions.best_match(validator(schema).iter_errors(value))
-    except (exceptions.SchemaError, exceptions.UnknownType):
+        base.check_schema(schema)
+        error = exceptions.best_match(checker(schema, registry=referencing.Registry()).iter_errors(value))
+    except (exceptions.SchemaError, exceptions.UnknownType, referencing.exceptions.Unresolvable, RecursionError):
         return ""
     return error.message if error else ""
+
+
+def _pass(*_: Any) -> Iterator[Any]:
+    """A keyword that is not checked."""
+    return iter(())

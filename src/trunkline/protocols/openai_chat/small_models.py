@@ -1,11 +1,8 @@
-"""The profile `small-local`, requests: what a small model of our own needs so that it can answer as OpenAI's chat
-protocol promises.
+"""The profile `small-local`, requests: what a small model needs so that it can answer as OpenAI's chat protocol promises.
 
 In: a caller's request body. Out: a `Plan`: the body for a llama-server, and how to read what comes (`small_answers`).
-No IO.
-A tool that must be called becomes a schema that the runtime enforces; one that may be called is offered in words and
-found in the text;
-results of tools go back as words of the user (a repeated call is what small models make of anything else).
+No IO. A tool that must be called becomes a schema that the runtime enforces; one that may be called is offered in words
+and found in the text; results of tools go back as words of the user (of anything else small models make a second call).
 """
 
 from collections.abc import Mapping
@@ -40,7 +37,89 @@ MAY_CALL = (
     "If not, answer the question in plain words without calling a function."
 )
 """With it the 0.5B left functions alone in 10 of 10 questions that need none, without it in 9."""
+RESULT_ROLES = ("tool", "function")
+NO_PARAMETERS: dict[str, Any] = {"type": "object", "properties": {}}
+MAX_SCHEMA_DEPTH = 40
+"""Levels of objects and lists; the runtime's own reader is native and recursive."""
 DEFAULT_SYSTEM = "You are a helpful assistant."
+
+
+class _Function(msgspec.Struct, frozen=True):
+    name: str
+    description: str | None = None
+    parameters: dict[str, Any] | None = None
+
+
+class _Tool(msgspec.Struct, frozen=True):
+    function: _Function
+
+
+class _Called(msgspec.Struct, frozen=True):
+    name: str = ""
+    arguments: str = ""
+
+
+class _Call(msgspec.Struct, frozen=True):
+    id: str = ""
+    function: _Called = _Called()
+
+
+class _Part(msgspec.Struct, frozen=True):
+    type: str
+    text: str = ""
+    refusal: str = ""
+
+
+class _Message(msgspec.Struct, frozen=True):
+    role: str
+    content: str | list[_Part] | None = None
+    name: str | None = None
+    tool_calls: list[_Call] | None = None
+    tool_call_id: str | None = None
+
+
+class _Named(msgspec.Struct, frozen=True):
+    name: str
+
+
+class _NamedTool(msgspec.Struct, frozen=True):
+    function: _Named
+
+
+class _Allowed(msgspec.Struct, frozen=True):
+    tools: list[_NamedTool]
+    mode: str = "auto"
+
+
+class _Choice(msgspec.Struct, frozen=True):
+    function: _Named | None = None
+    allowed_tools: _Allowed | None = None
+
+
+class _Schema(msgspec.Struct, frozen=True):
+    schema: dict[str, Any]
+
+
+class _Format(msgspec.Struct, frozen=True):
+    type: str
+    json_schema: _Schema | None = None
+
+
+class _StreamOptions(msgspec.Struct, frozen=True):
+    include_usage: bool | None = None
+
+
+class _Request(msgspec.Struct, frozen=True):
+    """The fields that are read here (https://platform.openai.com/docs/api-reference/chat/create)."""
+
+    messages: list[_Message]
+    model: str = ""
+    tools: list[_Tool] | None = None
+    tool_choice: str | _Choice | None = None
+    parallel_tool_calls: bool | None = None
+    response_format: _Format | None = None
+    stream: bool | None = None
+    stream_options: _StreamOptions | None = None
 
 
 class Plan(msgspec.Struct, frozen=True):
@@ -48,104 +127,126 @@ class Plan(msgspec.Struct, frozen=True):
 
     body: bytes
     mode: str
-    model: str
-    streamed: bool
-    usage_wanted: bool
     tools: dict[str, Tool]
-    request: dict[str, Any]
+    request: _Request
+    forwarded: dict[str, Any]
+
+    @property
+    def model(self) -> str:
+        return self.request.model
+
+    @property
+    def streamed(self) -> bool:
+        return bool(self.request.stream)
+
+    @property
+    def usage_wanted(self) -> bool:
+        return bool(self.request.stream_options and self.request.stream_options.include_usage)
 
 
 def prepare(body: bytes) -> Plan:
-    """Read a chat request and make the child's of it. Raises InvalidParams where it is none."""
+    """Read a chat request and make the child's of it. Raises InvalidParams, which names the field, where it is none."""
     try:
-        request = _DECODE(body)
+        raw = _DECODE(body)
+        request = msgspec.convert(raw, _Request)
     except msgspec.DecodeError as error:
-        raise InvalidParams(f"the body is not a JSON object: {error}") from error
-    tools = _tools(request)
-    choice = request.get("tool_choice") or "auto"
-    mode, offered = _mode(choice, tools, request)
-    options = request.get("stream_options") or {}
-    return Plan(
-        body=_child_body(request, mode, offered),
-        mode=mode,
-        model=str(request.get("model", "")),
-        streamed=bool(request.get("stream")),
-        usage_wanted=bool(isinstance(options, dict) and options.get("include_usage")),
-        tools=offered,
-        request=request,
-    )
+        raise InvalidParams(f"the body is not a chat request: {error}", param=_field(str(error))) from error
+    except RecursionError as error:
+        raise InvalidParams("the body is nested too deeply") from error
+    mode, tools = _mode(request, _tools(request))
+    forwarded = {key: raw[key] for key in FORWARDED if raw.get(key) is not None}
+    forwarded |= {new: raw[old] for old, new in RENAMED.items() if raw.get(old) is not None}
+    return Plan(_child_body(request, forwarded, mode, tools), mode, tools, request, forwarded)
 
 
-def _tools(request: dict[str, Any]) -> dict[str, Tool]:
-    tools = {}
-    for index, item in enumerate(request.get("tools") or ()):
-        function = item.get("function") if isinstance(item, dict) else None
-        if not isinstance(function, dict) or not isinstance(function.get("name"), str):
-            raise InvalidParams(f"tools[{index}] has no function with a name", param="tools")
-        parameters = function.get("parameters") or {"type": "object", "properties": {}}
-        tools[function["name"]] = Tool(function["name"], str(function.get("description") or ""), parameters)
-    return tools
+def _field(words: str) -> str | None:
+    """The top-level field in msgspec's `... - at `$.field[0].name``."""
+    return words.partition("`$.")[2].partition("`")[0].partition("[")[0].partition(".")[0] or None
 
 
-def _mode(choice: Any, tools: dict[str, Tool], request: dict[str, Any]) -> tuple[str, dict[str, Tool]]:
+def _tools(request: _Request) -> dict[str, Tool]:
+    functions = [tool.function for tool in request.tools or ()]
+    return {
+        each.name: Tool(each.name, each.description or "", _checked(each.parameters or NO_PARAMETERS, "tools"))
+        for each in functions
+    }
+
+
+def _mode(request: _Request, tools: dict[str, Tool]) -> tuple[str, dict[str, Tool]]:
     """How tools take part in this answer, and which of them."""
-    if isinstance(choice, dict):
-        return "forced", _chosen(choice, tools)
-    if choice == "required" and not tools:
-        raise InvalidParams("tool_choice is required, but there are no tools", param="tool_choice")
-    if choice == "required":
+    choice = request.tool_choice
+    if isinstance(choice, _Choice):
+        mode, tools = _chosen(choice, tools)
+    else:
+        mode = "forced" if choice == "required" else "auto"
+    if mode == "forced":
+        if not tools:
+            raise InvalidParams("tool_choice is required, but there are no tools", param="tool_choice")
         return "forced", tools
-    # A schema for the answer and a free choice of tools exclude each other here: the schema is what can be kept for
-    # sure.
+    # A schema for the answer and a free choice of tools exclude each other here: the schema can be kept for sure.
     if choice == "none" or not tools or _response_schema(request) or _ends_with_result(request):
         return "text", {}
     return "auto", tools
 
 
-def _chosen(choice: dict[str, Any], tools: dict[str, Tool]) -> dict[str, Tool]:
-    if choice.get("type") == "allowed_tools":
-        allowed = choice.get("allowed_tools", {})
-        names = [item.get("function", {}).get("name") for item in allowed.get("tools", ())]
+def _chosen(choice: _Choice, tools: dict[str, Tool]) -> tuple[str, dict[str, Tool]]:
+    if choice.allowed_tools is not None:
+        names = [tool.function.name for tool in choice.allowed_tools.tools]
+        mode = "forced" if choice.allowed_tools.mode == "required" else "auto"
     else:
-        names = [choice.get("function", {}).get("name")]
+        names, mode = [choice.function.name] if choice.function else [], "forced"
     missing = [name for name in names if name not in tools]
     if missing or not names:
         raise InvalidParams(f"tool_choice names a function that is not in tools: {missing}", param="tool_choice")
-    return {name: tools[name] for name in names}
+    return mode, {name: tools[name] for name in names}
 
 
-def _ends_with_result(request: dict[str, Any]) -> bool:
-    messages = request.get("messages")
-    last = messages[-1] if isinstance(messages, list) and messages else None
-    return isinstance(last, dict) and last.get("role") in ("tool", "function")
+def _ends_with_result(request: _Request) -> bool:
+    return bool(request.messages) and request.messages[-1].role in RESULT_ROLES
 
 
-def _child_body(request: dict[str, Any], mode: str, tools: dict[str, Tool]) -> bytes:
-    body = {key: request[key] for key in FORWARDED if request.get(key) is not None}
-    body |= {new: request[old] for old, new in RENAMED.items() if request.get(old) is not None}
+def _child_body(request: _Request, forwarded: dict[str, Any], mode: str, tools: dict[str, Tool]) -> bytes:
+    left_out = () if mode == "text" else ("n", "logprobs", "top_logprobs")
+    body = {key: value for key, value in forwarded.items() if key not in left_out}
     body["messages"] = _messages(request, _hint(mode, tools))
     schema = _forced_schema(tools) if mode == "forced" else _response_schema(request)
     if schema is not None:
         body["response_format"] = {"type": "json_schema", "json_schema": {"name": "answer", "schema": schema}}
-    if mode != "text":
-        body.pop("n", None)
-        body.pop("logprobs", None)
-        body.pop("top_logprobs", None)
     return _ENCODE(body | {"stream": True, "stream_options": {"include_usage": True}})
 
 
-def _response_schema(request: dict[str, Any]) -> Any:
-    wanted = request.get("response_format") or {}
-    if not isinstance(wanted, dict):
-        raise InvalidParams("response_format must be an object", param="response_format")
-    if wanted.get("type") == "json_object":
-        return {"type": "object"}
-    if wanted.get("type") != "json_schema":
+def _response_schema(request: _Request) -> dict[str, Any] | None:
+    wanted = request.response_format
+    if wanted is None or wanted.type not in ("json_object", "json_schema"):
         return None
-    holder = wanted.get("json_schema")
-    if not isinstance(holder, dict) or not isinstance(holder.get("schema"), dict):
-        raise InvalidParams("response_format.json_schema.schema must be an object", param="response_format")
-    return holder["schema"]
+    if wanted.type == "json_object":
+        return {"type": "object"}
+    if wanted.json_schema is None:
+        raise InvalidParams("response_format.json_schema is missing", param="response_format")
+    return _checked(wanted.json_schema.schema, "response_format")
+
+
+def _checked(schema: dict[str, Any], param: str) -> dict[str, Any]:
+    """A schema that can be handed to the runtime and to a validator: not too deep for native code, nothing to fetch."""
+    level: list[Any] = [schema]
+    for _ in range(MAX_SCHEMA_DEPTH):
+        foreign = [item["$ref"] for item in level if isinstance(item, dict) and _is_foreign(item.get("$ref"))]
+        if foreign:
+            raise InvalidParams(f"a $ref must point into its own schema, not to {foreign[0]}", param=param)
+        level = [inner for item in level for inner in _inside(item)]
+        if not level:
+            return schema
+    raise InvalidParams(f"a schema may be nested {MAX_SCHEMA_DEPTH} levels deep", param=param)
+
+
+def _is_foreign(reference: Any) -> bool:
+    return isinstance(reference, str) and not reference.startswith("#")
+
+
+def _inside(value: Any) -> list[Any]:
+    if isinstance(value, dict):
+        return list(value.values())
+    return value if isinstance(value, list) else []
 
 
 def _forced_schema(tools: dict[str, Tool]) -> dict[str, Any]:
@@ -158,11 +259,11 @@ def _forced_schema(tools: dict[str, Tool]) -> dict[str, Any]:
 
 def _call_schema(index: int, tool: Tool, definitions: dict[str, Any]) -> dict[str, Any]:
     """A tool's own definitions move to the root, where a `$ref` finds them."""
-    own = {key: tool.parameters.get(key) or {} for key in ("$defs", "definitions")}
+    own = {key: _group(tool.parameters.get(key)) for key in ("$defs", "definitions")}
     bare = {key: value for key, value in tool.parameters.items() if key not in (*own, "$schema")}
-    for key, group in own.items():
-        definitions |= {f"t{index}_{name}": _moved(value, index, key) for name, value in group.items()}
-    arguments = _moved(bare, index, *own)
+    for group in own.values():
+        definitions |= {f"t{index}_{name}": _moved(value, index) for name, value in group.items()}
+    arguments = _moved(bare, index)
     properties = {"name": {"const": tool.name}, "arguments": {"type": "object"} | arguments}
     return {
         "type": "object",
@@ -172,13 +273,17 @@ def _call_schema(index: int, tool: Tool, definitions: dict[str, Any]) -> dict[st
     }
 
 
-def _moved(value: Any, index: int, *groups: str) -> Any:
+def _group(value: Any) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def _moved(value: Any, index: int) -> Any:
     """A copy in which `#/$defs/X` is `#/$defs/t{index}_X`."""
     if isinstance(value, list):
-        return [_moved(item, index, *groups) for item in value]
+        return [_moved(item, index) for item in value]
     if not isinstance(value, dict):
         return value
-    moved = {key: _moved(item, index, "$defs", "definitions") for key, item in value.items()}
+    moved = {key: _moved(item, index) for key, item in value.items()}
     target = moved.get("$ref")
     if isinstance(target, str) and target.startswith(("#/$defs/", "#/definitions/")):
         moved["$ref"] = f"#/$defs/t{index}_{target.split('/', 2)[2]}"
@@ -196,15 +301,10 @@ def _signature(tool: Tool) -> str:
     return _ENCODE({"type": "function", "function": function}).decode()
 
 
-def _messages(request: dict[str, Any], hint: str) -> list[dict[str, str]]:
+def _messages(request: _Request, hint: str) -> list[dict[str, str]]:
     """The conversation in the three roles that small models know."""
-    raw = request.get("messages")
-    if not isinstance(raw, list) or not all(isinstance(item, dict) for item in raw):
-        raise InvalidParams("messages must be a list of objects", param="messages")
-    names = {
-        call.get("id"): call.get("function", {}).get("name") for item in raw for call in item.get("tool_calls") or ()
-    }
-    turns = [_turn(item, names) for item in raw]
+    names = {call.id: call.function.name for message in request.messages for call in message.tool_calls or ()}
+    turns = [_turn(message, names) for message in request.messages]
     if hint and turns and turns[0]["role"] == "system":
         turns[0] = {"role": "system", "content": f"{turns[0]['content']}\n\n{hint}"}
     elif hint:
@@ -212,27 +312,24 @@ def _messages(request: dict[str, Any], hint: str) -> list[dict[str, str]]:
     return _joined(turns)
 
 
-def _turn(item: dict[str, Any], names: Mapping[Any, Any]) -> dict[str, str]:
-    role = item.get("role")
-    text = _text(item.get("content"))
-    if role in ("tool", "function"):
-        name = item.get("name") or names.get(item.get("tool_call_id")) or "the function"
+def _turn(message: _Message, names: Mapping[str, str]) -> dict[str, str]:
+    text = _text(message.content)
+    if message.role in RESULT_ROLES:
+        name = message.name or names.get(message.tool_call_id or "") or "the function"
         return {"role": "user", "content": f"Function {name} returned: {text}. Answer my question with this result."}
-    if role == "assistant":
-        calls = [call.get("function", {}) for call in item.get("tool_calls") or ()]
-        said = [f"I call {call.get('name')} with {call.get('arguments')}." for call in calls]
+    if message.role == "assistant":
+        said = [f"I call {call.function.name} with {call.function.arguments}." for call in message.tool_calls or ()]
         return {"role": "assistant", "content": "\n".join([*([text] if text else []), *said])}
-    return {"role": "system" if role in ("system", "developer") else "user", "content": text}
+    return {"role": "system" if message.role in ("system", "developer") else "user", "content": text}
 
 
-def _text(content: Any) -> str:
+def _text(content: str | list[_Part] | None) -> str:
     if content is None or isinstance(content, str):
         return content or ""
-    parts = [part for part in content if isinstance(part, dict)]
-    foreign = next((part.get("type") for part in parts if part.get("type") not in ("text", "refusal")), None)
+    foreign = next((part.type for part in content if part.type not in ("text", "refusal")), None)
     if foreign:
         raise InvalidParams(f"this model takes text only, not {foreign}", param="messages")
-    return "\n".join(str(part.get("text") or part.get("refusal") or "") for part in parts)
+    return "\n".join(part.text or part.refusal for part in content)
 
 
 def _joined(turns: list[dict[str, str]]) -> list[dict[str, str]]:
@@ -249,7 +346,8 @@ def _joined(turns: list[dict[str, str]]) -> list[dict[str, str]]:
 def correction(plan: Plan, call: Call) -> Plan:
     """The one further try after a call that could not be used: the same tool, its form enforced."""
     tools = {call.name: plan.tools[call.name]}
-    return msgspec.structs.replace(plan, body=_child_body(plan.request, "forced", tools), mode="forced", tools=tools)
+    body = _child_body(plan.request, plan.forwarded, "forced", tools)
+    return msgspec.structs.replace(plan, body=body, mode="forced", tools=tools)
 
 
 def invalid(error: InvalidParams) -> bytes:

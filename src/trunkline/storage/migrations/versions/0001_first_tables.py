@@ -79,23 +79,25 @@ def _make_records() -> None:
 
 
 def _make_attempts() -> None:
-    op.create_table(
-        "attempts",
-        _double("started_ms"),
-        _text("record_id"),
-        sa.Column("number", sa.Integer, nullable=False),
-        _double("ended_ms"),
-        *(_text(name) for name in ("offer", "provider", "outcome")),
-        sa.Column("status", sa.Integer, nullable=False),
-        sa.Column("first_token_ms", sa.Double),
-        sa.Column("last_token_ms", sa.Double),
-        _bigint("output_tokens"),
-        _bigint("cost_pico_usd"),
-        _flag("streamed"),
-        _flag("simulated"),
-        sa.PrimaryKeyConstraint("started_ms", "record_id", "number"),
-        sqlite_with_rowid=False,
-    )
+    # Of each attempt: the fields of `records.types.Attempt`, by their place. See `storage.rows` for the order of `detail`.
+    op.execute("""
+        CREATE VIEW attempts AS SELECT
+            records.id AS record_id,
+            attempt.key AS number,
+            json_extract(attempt.value, '$[0]') AS provider,
+            json_extract(attempt.value, '$[1]') AS offer,
+            json_extract(attempt.value, '$[3]') AS started_ms,
+            json_extract(attempt.value, '$[4]') AS ended_ms,
+            json_extract(attempt.value, '$[5]') AS outcome,
+            json_extract(attempt.value, '$[6]') AS status,
+            json_extract(attempt.value, '$[8]') AS first_token_ms,
+            json_extract(attempt.value, '$[9]') AS last_token_ms,
+            json_extract(attempt.value, '$[10][7]') + json_extract(attempt.value, '$[10][8]')
+                + json_extract(attempt.value, '$[10][9]') + json_extract(attempt.value, '$[10][10]') AS output_tokens,
+            json_extract(attempt.value, '$[11][1]') AS cost_pico_usd,
+            records.received_ms, records.streamed, records.simulated
+        FROM records, json_each(CAST(records.detail AS TEXT), '$[11]') AS attempt
+    """)
 
 
 def _make_intents() -> None:
