@@ -27,6 +27,7 @@ from trunkline.api.forward import Forwarder
 from trunkline.api.models import ModelList
 from trunkline.cli.lifeline import end_with_parent
 from trunkline.cli.logs import make_logger
+from trunkline.embedded.machine import runtime_reasons
 from trunkline.embedded.offers import local_layer
 from trunkline.embedded.supervisor import LocalModels, LocalOptions
 from trunkline.embedded.transport import SmallModelTransport
@@ -253,7 +254,8 @@ class Reload:
 
 
 def _local_layers(settings: Settings) -> list[Mapping[str, Any]]:
-    return [local_layer(settings.cache_dir)] if settings.embedded.enabled else []
+    """Of the models that can run here. What cannot is explained by `doctor` and `run`, not offered."""
+    return [local_layer(settings.cache_dir)] if settings.embedded.enabled and not runtime_reasons() else []
 
 
 def _clock() -> Clock:

@@ -121,16 +121,16 @@ class AuthSettings(_Section):
 
 
 class SharedSettings(_Section):
-    """Shared state of several processes. Accepted so that the error can say what to do; there is none in this
-    version."""
+    """Shared state of several processes (budgets, limits, affinity). One process keeps it in memory and needs none."""
 
     url: str | None = Field(None, repr=False)
 
     @field_validator("url")
     @classmethod
-    def _not_yet(cls, value: str | None) -> None:
-        if value is not None:
-            raise ValueError("shared state is not in this version; take [shared] out, one process on SQLite needs none")
+    def _url_is_of_redis(cls, value: str | None) -> str | None:
+        if value is not None and not value.startswith(("redis://", "rediss://", "unix://", "env:", "file:")):
+            raise ValueError('must be the address of Redis or Valkey, such as "redis://127.0.0.1:6379/0"')
+        return value
 
 
 class GatewaySettings(_Section):
@@ -186,6 +186,7 @@ class Settings:
     server: ServerSettings
     store: StoreSettings
     auth: AuthSettings
+    shared: SharedSettings
     gateway: GatewaySettings
     embedded: EmbeddedSettings
     detect: DetectSettings
@@ -254,7 +255,7 @@ def load_settings(path: Path | None = None, env: Mapping[str, str] | None = None
     keys = _provider_keys([*_overlays(path, faults), layer], environment, faults)
     if faults:
         raise _config_error(faults)
-    sections = {name: getattr(file, name) for name in _File.model_fields if name not in ("auth", "shared")}
+    sections = {name: getattr(file, name) for name in _File.model_fields if name != "auth"}
     return Settings(path=path, auth=auth, catalog_layer=layer, provider_keys=keys, env=environment, **sections)
 
 

@@ -19,7 +19,7 @@ def build(settings: Settings, found: Sequence[Mapping[str, Any]] = ()) -> Snapsh
     layers: list[CatalogLayer] = [parse_layer(layer, "found on this machine") for layer in found]
     catalog = load(
         [*layers, settings.catalog_layer],
-        downloaded=settings.cache_dir / "catalog.toml",
+        downloaded=settings.downloaded_catalog,
         overlay_dir=settings.overlay_dir,
     )
     policy = Policy(

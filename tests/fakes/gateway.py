@@ -334,7 +334,7 @@ MODEL_KINDS: dict[str, tuple[int, str, str]] = {
         "reasoning = true",
         'supported_parameters = ["max_completion_tokens", "tools"]\nemulated_parameters = ["stop"]',
     ),
-    "seeing": (4, 'input = ["text", "image"]\nreasoning = true', ""),
+    "seeing": (4, 'context_tokens = 1_000\ninput = ["text", "image"]\nreasoning = true', ""),
 }
 
 

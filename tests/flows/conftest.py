@@ -18,6 +18,7 @@ from tests.fakes.gateway import (
     GatewayProcess,
     Open,
     base_toml,
+    eventually,
     model_toml,
     models_toml,
     o4_mini_toml,
@@ -140,6 +141,8 @@ def gateway(
     server = 'cors_origins = ["https://app.example.com"]'
     config = base_toml(folder, server=server) + flows_toml(upstream, simulated_server, unreachable)
     made = start_gateway(folder, config)
+    # It is ready when model traffic can begin; the console comes a moment later.
+    eventually(lambda: made.get("/api/v1/generation?id=none").status == 404, "the console's readiness")
     yield made
     assert made.stop() == 0, made.log
 

@@ -1,6 +1,7 @@
 """A provider refuses: the client's own fault goes back to it, the operator's goes to the next offer and into the log."""
 
 import json
+import re
 
 import pytest
 
@@ -175,7 +176,7 @@ def test_an_offer_that_asked_to_be_left_alone_is_skipped(model, status) -> None:
     assert model.asked == ["first", "second", "second"]
     plan = {candidate.offer: candidate for candidate in model.gateway.record(second.id).plan}
     assert plan[f"{model.slug}:first"].rank is None
-    assert f"asked to be left alone for 60 s (status {status})" in plan[f"{model.slug}:first"].reason
+    assert re.fullmatch(rf"asked to be left alone for \d+ s \(status {status}\)", plan[f"{model.slug}:first"].reason)
 
 
 @STREAMED
@@ -185,7 +186,7 @@ def test_while_all_offers_rest_the_client_gets_429_at_once_and_no_provider_is_ca
     model.ask()
     answer = model.ask(stream=stream)
     assert (answer.status, answer.error["type"]) == (429, "rate_limit")
-    assert answer.headers["retry-after"] in ("44", "45")
+    assert 30 < int(answer.headers["retry-after"]) <= 45
     assert model.asked == ["first", "second"]
     record = model.gateway.record(answer.id)
     assert (record.status, record.attempts) == (429, ())

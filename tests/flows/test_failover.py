@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.fakes.upstream import DONE, Call, Script, chunk, fails, says, streams, thinks, usage_chunk
+from tests.fakes.upstream import DONE, Call, Script, chunk, completion, fails, says, streams, thinks, usage_chunk
 
 STREAMED = pytest.mark.parametrize("stream", [False, True], ids=["whole", "streamed"])
 
@@ -65,6 +65,8 @@ BROKEN_WHOLE: dict[str, tuple[Script, str]] = {
         lambda call: call.answer(200, b"<html>Sign in</html>", {"content-type": "text/html"}),
         "malformed",
     ),
+    "not UTF-8": (lambda call: call.answer(200, completion("caf~").replace(b"~", b"\xe9")), "malformed"),
+    "nested without end": (lambda call: call.answer(200, b'{"choices":' + b"[" * 100_000), "malformed"),
     "no body": (lambda call: call.answer(200, b""), "malformed"),
     "no choices": (lambda call: call.answer(200, b'{"id":"x","choices":[]}'), "empty"),
     "an error with status 200": (
@@ -117,6 +119,16 @@ def test_the_next_offer_answers_where_a_stream_breaks_before_its_first_useful_ev
     assert answer.events[-1] == "[DONE]"
     first, second = model.gateway.record(answer.id).attempts
     assert (first.outcome, second.outcome) == (cause, "ok")
+
+
+def test_a_provider_that_never_ends_its_event_is_left_before_it_fills_the_memory(model_of) -> None:
+    model = model_of("abortable")
+    endless = streams(b"data: ", lambda call: [call.send(b"x" * 1_000_000) for _ in range(200)])
+    model.plays(endless, second=says("from the second"))
+    answer = model.stream()
+    assert answer.streamed_text == "from the second"
+    assert model.calls[0].sent_bytes < 90_000_000
+    assert model.gateway.record(answer.id).attempts[0].message == "an event has no end"
 
 
 SILENT: dict[str, Script] = {

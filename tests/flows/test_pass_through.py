@@ -191,6 +191,21 @@ def test_a_stream_in_two_pieces_is_the_same_wherever_it_is_cut(model, line_end) 
         assert answer.body == whole, f"cut at {cut}"
 
 
+ODD_EVENTS = {
+    "not UTF-8": b'data: {"choices":[{"index":0,"delta":{"content":"caf\xe9"}}]}\n\n',
+    "content of a new kind": b'data: {"choices":[{"index":0,"delta":{"content":{"parts":["hello"]}}}]}\n\n',
+    "arguments as an object": b'data: {"choices":[{"delta":{"tool_calls":[{"function":{"arguments":{}}}]}}]}\n\n',
+    "deeply nested": b'data: {"choices":[],"vendor":' + b"[" * 50_000 + b"]" * 50_000 + b"}\n\n",
+}
+
+
+@pytest.mark.parametrize("odd", ODD_EVENTS)
+def test_an_event_that_only_the_client_understands_is_passed_on(model, odd) -> None:
+    whole = ODD_EVENTS[odd] + chunk({"content": "hello"}) + chunk({}, finish="stop") + DONE
+    model.plays(streams(whole))
+    assert model.stream().body == whole
+
+
 @pytest.mark.parametrize("piece", [1, 2, 7])
 def test_a_stream_in_small_pieces_is_the_same(model, piece) -> None:
     whole = odd_stream(b"\r\n")

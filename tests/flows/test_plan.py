@@ -236,6 +236,10 @@ def test_an_alias_is_a_name_too(gateway, simulated) -> None:
         (b'{"model":7,"messages":[{}]}', "model", "`model` is not right"),
         (b'{"model":"acme/plain-0","messages":[{}],"max_tokens":0}', "max_tokens", "at least 1"),
         (b'{"model":"acme/plain-0","messages":[{"content":"hi"]}', None, "not valid JSON"),
+        (b'{"model":"acme/\xffplain","messages":[{}]}', None, "not valid JSON"),
+        (b'{"model":"acme/plain-0","messages":' + b"[" * 100_000 + b"]" * 100_000 + b"}", None, "not valid JSON"),
+        (b'{"model":"acme/plain-0","messages":[{"content":"\xff image_url"}]}', "messages", "`messages` is not right"),
+        (b'{"model":"acme/plain-0","messages":[{}],"session_id":"a\xffbc"}', "session_id", "`session_id` is not right"),
         (b"", None, "not valid JSON"),
     ],
 )

@@ -317,7 +317,7 @@ def test_a_key_that_has_expired_is_refused(model) -> None:
 def test_a_key_sees_only_its_own_generations(model) -> None:
     model.plays(says("hello"))
     answer = model.ask()
-    made = model.gateway.request("POST", "/api/v1/management/keys", {"name": "bob"}).json
+    made = model.gateway.request("POST", "/api/v1/management/keys", {"name": "alice@example.com"}).json
     assert model.gateway.get(f"/api/v1/generation?id={answer.id}", key=made["secret"]).status == 404
 
 

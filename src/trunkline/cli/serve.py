@@ -68,6 +68,8 @@ def serve(config: Path | None, host: str | None, port: int | None, workers: int)
 def _supervise(settings: Settings, listener: socket.socket, console_path: Path) -> int:
     settings = with_address(settings, port=listener.getsockname()[1])
     log = make_logger(sys.stderr, "serve")
+    if settings.shared.url is not None:
+        log.warning("not used by one process, which keeps its shared state in memory", key="shared.url")
     supervisor = Supervisor(
         _data_plane(settings, listener.fileno(), console_path),
         _console(settings, console_path),

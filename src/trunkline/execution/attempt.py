@@ -25,6 +25,7 @@ from trunkline.protocols.openai_chat import answer, errors, stream
 from trunkline.protocols.openai_chat.request import ChatRequest, upstream_body
 from trunkline.protocols.openai_chat.stop import StopStream, cut_answer
 from trunkline.protocols.openai_chat.usage import read_usage, write_usage
+from trunkline.protocols.rawjson import UNREADABLE
 from trunkline.providers.accounts import endpoint
 from trunkline.records.types import Attempt, Intent, Loss
 from trunkline.routing.health import Sample
@@ -226,7 +227,7 @@ class Attempting:
         body = await response.read(MAX_ANSWER_BYTES)
         try:
             seen = answer.read(body)
-        except msgspec.DecodeError as error:
+        except UNREADABLE as error:
             return Failure(
                 "malformed",
                 Blame.PROVIDER,
@@ -263,6 +264,8 @@ class Attempting:
         held: list[bytes] = []
         while chunk := await response.chunk():
             block = framer.feed(chunk)
+            if framer.waiting_bytes > MAX_ANSWER_BYTES:
+                return Failure("malformed", Blame.PROVIDER, response.status, Fault(message="an event has no end"))
             if not block:
                 continue
             if self.committed and stops is None and not (stream.has_usage(block) or stream.has_error(block)):
@@ -350,7 +353,7 @@ class Attempting:
         if observer.usage is not None:
             try:
                 usage = read_usage(observer.usage)
-            except msgspec.DecodeError as error:
+            except UNREADABLE as error:
                 self._exchange.notes.append(f"usage could not be read: {error}")
         if usage is None and observer.useful:
             usage = Usage(

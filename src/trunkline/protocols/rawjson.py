@@ -10,12 +10,15 @@ import msgspec
 Fields = dict[str, msgspec.Raw]
 """Top-level key -> the bytes of its value. Of a key that stands twice the last one counts, as in every JSON parser in use."""
 
+UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+"""What msgspec raises on bytes that are not what was wanted: UTF-8 is only checked in texts that are looked at, and nesting has an end."""
+
 _decoder = msgspec.json.Decoder(Fields)
 _NULL = b"null"
 
 
 def split(body: bytes) -> Fields:
-    """Take an object apart. Raises `msgspec.DecodeError` (of which `ValidationError` is one) where it is no JSON object."""
+    """Take an object apart. Raises one of `UNREADABLE` where it is no JSON object."""
     return _decoder.decode(body)
 
 

@@ -14,23 +14,37 @@ _LINE_END = re.compile(rb"\r\n|\n|\r")
 class Framer:
     """Holds the beginning of an event until its end has come. `feed` gives all whole events as one run of bytes, to be written as it is."""
 
-    __slots__ = ("_rest",)
+    __slots__ = ("_parts", "_tail", "waiting_bytes")
 
     def __init__(self) -> None:
-        self._rest = b""
+        self._parts: list[bytes] = []
+        self._tail = b""
+        """The last bytes that wait: the longest blank line has four, so three of them may stand before the next chunk."""
+        self.waiting_bytes = 0
+        """Size of the event that has begun and not ended."""
 
     def feed(self, chunk: bytes) -> bytes:
         """Whole events, or b"" where none is complete yet."""
-        if not self._rest and chunk.endswith(b"\n\n"):
+        if not self._parts and chunk.endswith(b"\n\n"):
             return chunk
-        data = self._rest + chunk
-        end = _end_of_last_event(data)
-        self._rest = data[end:]
-        return data[:end]
+        end = _end_of_last_event(self._tail + chunk) - len(self._tail)
+        if end <= 0:
+            self._wait(chunk)
+            return b""
+        block = b"".join((*self._parts, chunk[:end]))
+        self._parts, self._tail, self.waiting_bytes = [], b"", 0
+        if end < len(chunk):
+            self._wait(chunk[end:])
+        return block
 
     def rest(self) -> bytes:
         """What stands after the last whole event; bytes here at the end of a stream mean that it was cut."""
-        return self._rest
+        return b"".join(self._parts)
+
+    def _wait(self, part: bytes) -> None:
+        self._parts.append(part)
+        self._tail = (self._tail + part[-3:])[-3:]
+        self.waiting_bytes += len(part)
 
 
 def _end_of_last_event(data: bytes) -> int:

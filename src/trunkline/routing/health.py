@@ -40,20 +40,11 @@ UNMEASURED = Figures()
 
 
 class _Offer:
-    """The window of one offer; sums are kept, so that asking costs nothing."""
+    """The window of one offer; sums are kept and the figures of a steady offer too, so that asking costs nothing."""
 
     __slots__ = (
-        "failed_at",
-        "latency_count",
-        "latency_sum",
-        "rest_status",
-        "rest_until",
-        "samples",
-        "speed_count",
-        "speed_sum",
-        "up",
-        "up_count",
-    )
+        "failed_at", "latency_count", "latency_sum", "rest_status", "rest_until", "samples", "speed_count", "speed_sum", "steady", "up", "up_count",
+    )  # fmt: skip
 
     def __init__(self) -> None:
         self.samples: deque[Sample] = deque()
@@ -62,6 +53,7 @@ class _Offer:
         self.failed_at = float("-inf")
         self.rest_until = float("-inf")
         self.rest_status = 429
+        self.steady: Figures | None = None
 
     def add(self, sample: Sample) -> None:
         self.samples.append(sample)
@@ -69,11 +61,27 @@ class _Offer:
         if len(self.samples) > WINDOW:
             self._count(self.samples.popleft(), -1)
 
-    def expire(self, now_s: float) -> None:
+    def figures(self, now_s: float) -> Figures:
         while self.samples and now_s - self.samples[0].at_s > MAX_AGE_S:
             self._count(self.samples.popleft(), -1)
+        if self.steady is None:
+            self.steady = Figures(
+                first_token_ms=self.latency_sum / self.latency_count if self.latency_count else None,
+                tokens_per_second=self.speed_sum / self.speed_count if self.speed_count else None,
+                uptime=self.up / self.up_count if self.up_count else None,
+                attempts=len(self.samples),
+            )
+        if now_s >= self.rest_until and now_s - self.failed_at >= FAILED_REST_S:
+            return self.steady
+        return msgspec.structs.replace(
+            self.steady,
+            rest_s=max(0.0, self.rest_until - now_s),
+            rest_status=self.rest_status,
+            failed_lately=now_s - self.failed_at < FAILED_REST_S,
+        )
 
     def _count(self, sample: Sample, sign: int) -> None:
+        self.steady = None
         if sample.first_token_ms is not None:
             self.latency_sum += sign * sample.first_token_ms
             self.latency_count += sign
@@ -113,18 +121,7 @@ class Health:
     def figures(self, offer: str, now_s: float) -> Figures:
         """What is known of an offer."""
         window = self._offers.get(offer)
-        if window is None:
-            return UNMEASURED
-        window.expire(now_s)
-        return Figures(
-            first_token_ms=window.latency_sum / window.latency_count if window.latency_count else None,
-            tokens_per_second=window.speed_sum / window.speed_count if window.speed_count else None,
-            uptime=window.up / window.up_count if window.up_count else None,
-            attempts=len(window.samples),
-            rest_s=max(0.0, window.rest_until - now_s),
-            rest_status=window.rest_status,
-            failed_lately=now_s - window.failed_at < FAILED_REST_S,
-        )
+        return UNMEASURED if window is None else window.figures(now_s)
 
     def _window(self, offer: str) -> _Offer:
         window = self._offers.get(offer)

@@ -21,6 +21,7 @@ from trunkline.records.types import Candidate
 from trunkline.routing.health import Figures
 
 _NOTHING: frozenset[str] = frozenset()
+_NO_LIMIT = 2**62
 
 SURE_BYTES_PER_TOKEN = 6
 """No tokenizer in use packs ordinary text tighter on average, so a prompt of more bytes than this times the limit is refused without counting."""
@@ -41,6 +42,18 @@ class Plan(msgspec.Struct, frozen=True):
     candidates: tuple[Candidate, ...]
 
 
+class Eligible(msgspec.Struct, frozen=True):
+    """The offers that can take requests of one kind: what does not depend on measurements, so it may be kept for the next one.
+
+    Holds for every request with the same facts whose prompt has at most `sure_bytes`, as long as the catalog and the day stay.
+    """
+
+    model: Model
+    steps: tuple[Step, ...]
+    excluded: tuple[Candidate, ...]
+    sure_bytes: int
+
+
 class _Exclusion(msgspec.Struct, frozen=True):
     """Why an offer cannot take the request, and how that is told when it holds for all of them."""
 
@@ -58,9 +71,16 @@ def plan(
     require_parameters: bool,
     today: str,
 ) -> Plan:
-    """Order the offers that can take the request: unmeasured ones first, then by first-token latency, lowest first.
+    """`eligible`, then `order`."""
+    return order(eligible(facts, model, offers, require_parameters=require_parameters, today=today), figures)
 
-    Raises a `RequestError` that says why no offer is left. `today` is an ISO date; `offers` are those whose provider can be reached.
+
+def eligible(
+    facts: RequestFacts, model: Model, offers: Sequence[Offer], *, require_parameters: bool, today: str
+) -> Eligible:
+    """The offers that can take the request. Raises a `RequestError` that says why none can.
+
+    `today` is an ISO date; `offers` are those whose provider can be reached.
     """
     able, excluded = _able(facts, model, offers, today)
     if not able:
@@ -77,13 +97,30 @@ def plan(
     excluded.update(refused)
     if not able:
         raise _none_left(model, excluded)
-    known = {offer.id: figures(offer.id) for offer in able}
-    awake = [offer for offer in able if known[offer.id].rest_s <= 0]
-    if not awake:
-        raise _resting(model, [known[offer.id] for offer in able])
-    ordered = sorted(awake, key=lambda offer: _rank(known[offer.id], len(missing[offer.id])))
-    steps = tuple([_step(offer, facts, missing[offer.id]) for offer in ordered])
-    return Plan(steps, (*_taken(ordered, known), *_resting_candidates(able, known), *_excluded(excluded)))
+    return Eligible(
+        model,
+        tuple([_step(offer, facts, missing[offer.id]) for offer in able]),
+        tuple([Candidate(offer, None, why.reason) for offer, why in excluded.items()]),
+        min([_limit(model, offer) for offer in offers]),
+    )
+
+
+def order(found: Eligible, figures: Callable[[str], Figures]) -> Plan:
+    """Those that miss least first; then unmeasured offers, then the lowest first-token latency. Raises where all ask to be left alone."""
+    rows = []
+    resting: list[tuple[Step, Figures]] = []
+    for place, step in enumerate(found.steps):
+        known = figures(step.offer.id)
+        if known.rest_s > 0:
+            resting.append((step, known))
+        else:
+            rows.append((len(step.dropped), known.failed_lately, known.first_token_ms or 0.0, place, step, known))
+    if not rows:
+        raise _resting(found.model, [known for _, known in resting])
+    rows.sort()
+    taken = [Candidate(row[4].offer.id, rank, _reason(row[5])) for rank, row in enumerate(rows, 1)]
+    waiting = [Candidate(step.offer.id, None, _rest_reason(known)) for step, known in resting]
+    return Plan(tuple([row[4] for row in rows]), (*taken, *waiting, *found.excluded))
 
 
 def _able(
@@ -141,9 +178,14 @@ def _output_limit(facts: RequestFacts, model: Model, offer: Offer) -> _Exclusion
     return None
 
 
+def _limit(model: Model, offer: Offer) -> int:
+    """Tokens that go in at most; a prompt of as many bytes fits for sure."""
+    return offer.max_input_tokens or offer.context_tokens or model.context_tokens or _NO_LIMIT
+
+
 def _size(facts: RequestFacts, model: Model, offer: Offer) -> _Exclusion | None:
-    limit = offer.max_input_tokens or offer.context_tokens or model.context_tokens
-    if not limit or facts.prompt_bytes <= limit:
+    limit = _limit(model, offer)
+    if facts.prompt_bytes <= limit:
         return None
     tokens = facts.prompt_bytes // SURE_BYTES_PER_TOKEN
     if tokens > limit:
@@ -190,21 +232,11 @@ def _keep_those_that_miss_least(
     return kept, refused
 
 
-def _rank(figures: Figures, missing: int) -> tuple[int, bool, float]:
-    if figures.first_token_ms is None:
-        return missing, figures.failed_lately, 0.0
-    return missing, figures.failed_lately, figures.first_token_ms
-
-
 def _step(offer: Offer, facts: RequestFacts, missing: frozenset[str]) -> Step:
     if not facts.parameters:
         return Step(offer)
     emulated = tuple([name for name in facts.parameters if name in offer.emulated_parameters])
     return Step(offer, tuple(sorted(missing)), emulated)
-
-
-def _taken(ordered: list[Offer], known: dict[str, Figures]) -> list[Candidate]:
-    return [Candidate(offer.id, rank, _reason(known[offer.id])) for rank, offer in enumerate(ordered, 1)]
 
 
 def _reason(figures: Figures) -> str:
@@ -214,20 +246,8 @@ def _reason(figures: Figures) -> str:
     return f"first-token latency {figures.first_token_ms:.0f} ms{lately}"
 
 
-def _resting_candidates(offers: list[Offer], known: dict[str, Figures]) -> list[Candidate]:
-    return [
-        Candidate(
-            offer.id,
-            None,
-            f"asked to be left alone for {known[offer.id].rest_s:.0f} s (status {known[offer.id].rest_status})",
-        )
-        for offer in offers
-        if known[offer.id].rest_s > 0
-    ]
-
-
-def _excluded(excluded: dict[str, _Exclusion]) -> list[Candidate]:
-    return [Candidate(offer, None, why.reason) for offer, why in excluded.items()]
+def _rest_reason(figures: Figures) -> str:
+    return f"asked to be left alone for {figures.rest_s:.0f} s (status {figures.rest_status})"
 
 
 def _none_left(model: Model, excluded: dict[str, _Exclusion]) -> RequestError:

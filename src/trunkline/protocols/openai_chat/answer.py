@@ -52,7 +52,7 @@ _decoder = msgspec.json.Decoder(_Completion)
 
 
 def read(body: bytes) -> Answer:
-    """Look at an answer. Raises `msgspec.DecodeError` where it is not one."""
+    """Look at an answer. Raises one of `rawjson.UNREADABLE` where it is not one."""
     found = _decoder.decode(body)
     choices = found.choices or []
     return Answer(

@@ -6,6 +6,7 @@ import msgspec
 
 from trunkline.errors import RequestError
 from trunkline.ir.fault import Fault
+from trunkline.protocols.rawjson import UNREADABLE
 from trunkline.protocols.sse import event
 
 
@@ -37,7 +38,7 @@ def read_fault(body: bytes) -> Fault:
     """The provider's words, from any of the shapes in use; what is no JSON is no words (it may be a proxy's page)."""
     try:
         found = msgspec.json.decode(_first_of_list(body), type=_Body)
-    except msgspec.DecodeError:
+    except UNREADABLE:
         return Fault()
     return _fault(found)
 
@@ -46,7 +47,7 @@ def read_stream_fault(error: bytes) -> Fault:
     """The same from the value of `error` in a stream's event."""
     try:
         return _fault(_Body(error=msgspec.json.decode(error, type=_Error | str | None)))
-    except msgspec.DecodeError:
+    except UNREADABLE:
         return Fault()
 
 

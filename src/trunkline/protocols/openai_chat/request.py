@@ -11,7 +11,7 @@ import msgspec
 from trunkline.errors import InvalidParams
 from trunkline.ir.facts import RequestFacts
 from trunkline.protocols.openai_chat import NAME
-from trunkline.protocols.rawjson import Fields, is_null, join, raw, split
+from trunkline.protocols.rawjson import UNREADABLE, Fields, is_null, join, raw, split
 
 GATEWAY_KEYS = ("provider", "models", "model_routing_config", "usage", "transforms", "route", "plugins")
 """Ours and other gateways' (OpenRouter, ZenMux): always taken out, a provider would refuse them."""
@@ -144,7 +144,7 @@ def _fields(body: bytes) -> Fields:
         return split(body)
     except msgspec.ValidationError as error:
         raise InvalidParams("The body must be a JSON object.") from error
-    except msgspec.DecodeError as error:
+    except UNREADABLE as error:
         raise InvalidParams(f"The body is not valid JSON: {error}.") from error
 
 
@@ -152,10 +152,11 @@ def _asked(fields: Fields) -> _Asked:
     small = {name: value for name, value in fields.items() if name in _Asked.__struct_fields__}
     try:
         return _asked_decoder.decode(join(small))
-    except msgspec.DecodeError as error:
+    except UNREADABLE as error:
         field = _FAULTY_FIELD.search(str(error))
-        name = field[1] if field else None
-        raise InvalidParams(f"`{name}` is not right: {error}.", param=name) from error
+        if field is None:
+            raise InvalidParams(f"The body is not valid JSON: {error}.") from error
+        raise InvalidParams(f"`{field[1]}` is not right: {error}.", param=field[1]) from error
 
 
 def _is_empty_list(value: bytes) -> bool:
@@ -216,10 +217,18 @@ def _stop(stop: str | list[str] | None) -> tuple[str, ...]:
 
 
 def _session(fields: Fields) -> str:
-    value = fields.get("prompt_cache_key") or fields.get("session_id")
-    if value is None or not bytes(value).startswith(b'"'):
-        return ""
-    return str(msgspec.json.decode(value))[:256]
+    for name in ("prompt_cache_key", "session_id"):
+        value = bytes(fields.get(name, _NO_WORDS))
+        if value.startswith(b'"'):
+            return _text(name, value)[:256]
+    return ""
+
+
+def _text(name: str, value: bytes) -> str:
+    try:
+        return msgspec.json.decode(value, type=str)
+    except UNREADABLE as error:
+        raise InvalidParams(f"`{name}` is not right: {error}.", param=name) from error
 
 
 def _modalities(messages: bytes) -> frozenset[str]:
@@ -228,7 +237,7 @@ def _modalities(messages: bytes) -> frozenset[str]:
         return frozenset({"text"})
     try:
         decoded = _messages_decoder.decode(messages)
-    except msgspec.DecodeError as error:
+    except UNREADABLE as error:
         raise InvalidParams(f"`messages` is not right: {error}.", param="messages") from error
     kinds = {part.type for message in decoded if isinstance(message.content, list) for part in message.content}
     return frozenset({"text"} | {name for mark, name in _MEDIA.items() if mark.strip(b'"').decode() in kinds})

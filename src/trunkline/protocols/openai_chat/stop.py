@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 
+from trunkline.protocols.rawjson import UNREADABLE
 from trunkline.protocols.sse import data_of, event
 
 
@@ -41,7 +42,7 @@ class StopStream:
             return one
         try:
             chunk = msgspec.json.decode(data)
-        except msgspec.DecodeError:
+        except UNREADABLE:
             return one
         choices = chunk.get("choices") if isinstance(chunk, dict) else None
         if not choices:

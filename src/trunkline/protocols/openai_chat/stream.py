@@ -9,7 +9,7 @@ import msgspec
 
 from trunkline.protocols.openai_chat.usage import put_cost as put_cost_in_place
 from trunkline.protocols.openai_chat.usage import with_cost
-from trunkline.protocols.rawjson import join, split
+from trunkline.protocols.rawjson import UNREADABLE, join, split
 from trunkline.protocols.sse import data_of, event
 
 DONE = b"data: [DONE]\n\n"
@@ -98,7 +98,13 @@ class StreamObserver:
             return
         try:
             chunk = _decoder.decode(data)
-        except msgspec.DecodeError:
+        except (msgspec.ValidationError, UnicodeDecodeError):
+            # JSON of a shape that we do not know is the caller's to judge: it must not be held back.
+            self.malformed = True
+            self.last_at = at
+            self.first_at = at if self.first_at is None else self.first_at
+            return
+        except UNREADABLE:
             self.malformed = True
             return
         self._take(chunk, at)

@@ -47,7 +47,7 @@ _NO_INPUT, _NO_OUTPUT = _InputDetails(), _OutputDetails()
 
 
 def read_usage(raw: bytes | msgspec.Raw) -> Usage:
-    """The buckets of a raw usage object. Raises `msgspec.DecodeError` where it is none."""
+    """The buckets of a raw usage object. Raises one of `rawjson.UNREADABLE` where it is none."""
     found = _decoder.decode(raw)
     into, out = found.prompt_tokens_details or _NO_INPUT, found.completion_tokens_details or _NO_OUTPUT
     cached = into.cached_tokens or found.prompt_cache_hit_tokens or found.cached_tokens or 0
