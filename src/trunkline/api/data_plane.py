@@ -16,7 +16,7 @@ from trunkline.api.models import ModelList
 from trunkline.errors import AccessDenied, NotFound, PayloadTooLarge, RequestError
 from trunkline.execution.exchange import Exchange
 from trunkline.execution.gateway import Gateway
-from trunkline.execution.respond import JSON_HEADERS, Headers, Message, Receive, Reply, Send
+from trunkline.execution.respond import JSON_HEADERS, Headers, Message, Receive, Reply, Send, Watchers
 from trunkline.execution.run import abandon, refuse, retry_headers, run
 from trunkline.protocols.openai_chat import NAME
 from trunkline.protocols.openai_chat.errors import error_body
@@ -65,6 +65,7 @@ class DataPlane:
         self._cors = cors
         self._readiness = readiness
         self._log = log
+        self._watchers = Watchers()
         self.refused = 0
         self.open = 0
         """Chat requests under way."""
@@ -83,33 +84,36 @@ class DataPlane:
         gateway, clock = self._gateway, self._gateway.clock
         exchange = Exchange(clock.new_id(), NAME, clock.now_s(), clock.unix_ms())
         seen = _headers(scope)
-        reply = Reply(receive, send, _base_headers(exchange.id))
+        reply = Reply(receive, send, _base_headers(exchange.id), self._watchers)
         reply.headers += self._cors.headers(seen.origin)
         self.open += 1
         try:
             exchange.key_id = self._key(seen, exchange.received_ms).id
             exchange.app_url, exchange.app_title = seen.app_url, seen.app_title
             exchange.session_id, exchange.user_agent = seen.session_id, seen.user_agent
-            await gateway.sink.room()
-            await self._record(exchange, reply, receive, seen.content_length)
+            if gateway.sink.is_full:
+                await gateway.sink.room()
+            # From here on it ends in one record.
+            body = await self._body(exchange, reply, receive, seen.content_length)
+            if body is not None:
+                await run(gateway, exchange, reply, body, self._log)
         except RequestError as error:
             await _answer_error(reply, error, exchange.id)
         finally:
             self.open -= 1
             reply.close()
 
-    async def _record(self, exchange: Exchange, reply: Reply, receive: Receive, announced: int) -> None:
-        """Take the body in and run the request: from here on it ends in one record."""
+    async def _body(self, exchange: Exchange, reply: Reply, receive: Receive, announced: int) -> bytes | None:
+        """The body; None where it is not to be had, and the request has its record by then."""
         gateway = self._gateway
         try:
             body = await _body(receive, announced, gateway.snapshot.policy.max_body_bytes)
         except PayloadTooLarge as error:
             await refuse(gateway, exchange, reply, error)
-            return
+            return None
         if body is None:
             abandon(gateway, exchange, reply)
-            return
-        await run(gateway, exchange, reply, body, self._log)
+        return body
 
     def _key(self, seen: Seen, now_ms: float) -> ApiKey:
         key = self._authenticate(seen.secret, now_ms) if seen.secret else None
@@ -128,7 +132,7 @@ class DataPlane:
     async def _other(self, scope: Scope, path: str, receive: Receive, send: Send) -> None:
         request_id = self._gateway.clock.new_id()
         seen = _headers(scope)
-        reply = Reply(receive, send, _base_headers(request_id))
+        reply = Reply(receive, send, _base_headers(request_id), self._watchers)
         reply.headers += self._cors.headers(seen.origin)
         try:
             if scope["method"] == "OPTIONS" and self._cors.allows(seen.origin):

@@ -26,7 +26,7 @@ from trunkline.protocols.openai_chat.request import ChatRequest, upstream_body
 from trunkline.protocols.openai_chat.stop import StopStream, cut_answer
 from trunkline.protocols.openai_chat.usage import read_usage, write_usage
 from trunkline.protocols.rawjson import UNREADABLE
-from trunkline.providers.accounts import endpoint
+from trunkline.providers.accounts import Account, endpoint
 from trunkline.records.types import Attempt, Intent, Loss
 from trunkline.routing.health import Sample
 from trunkline.routing.plan import Step
@@ -36,10 +36,11 @@ MAX_ERROR_BYTES = 1024 * 1024
 CHARACTERS_PER_TOKEN = 4
 """For estimates, which are flagged (https://help.openai.com/en/articles/4936856-what-are-tokens-and-how-to-count-them)."""
 
+_NO_PRICE = b"null"
 # What of a provider's head may pass: never cookies, the operator's organisation, or the limits of the operator's account (design.md 3.7).
 PASSED_HEADERS = frozenset({b"openai-processing-ms", b"openai-version", b"content-language", b"x-simulated"})
 _KEY = re.compile(r"\b(?:(?:sk|key|gsk|xai)[-_]|AIza)[A-Za-z0-9*_-]{6,}")
-_REQUEST_ID_HEADERS = (b"x-request-id", b"request-id", b"apim-request-id", b"x-ms-request-id", b"cf-ray")
+_REQUEST_ID_HEADERS = frozenset({b"x-request-id", b"request-id", b"apim-request-id", b"x-ms-request-id", b"cf-ray"})
 
 
 class Failure(msgspec.Struct, frozen=True):
@@ -61,8 +62,24 @@ class Attempting:
     """One attempt in flight. Lives from its sending to its `account`."""
 
     __slots__ = (
-        "_exchange", "_gateway", "_include_cost", "_observer", "_reply", "_request", "_response", "_snapshot", "_started_at",
-        "_started_ms", "_step", "_usage", "committed", "cost", "failure", "finished",
+        "_exchange",
+        "_gateway",
+        "_include_cost",
+        "_observer",
+        "_reply",
+        "_request",
+        "_response",
+        "_settled",
+        "_snapshot",
+        "_started_at",
+        "_started_ms",
+        "_step",
+        "_usage",
+        "committed",
+        "cost",
+        "failure",
+        "finished",
+        "offer",
     )  # fmt: skip
 
     def __init__(
@@ -74,6 +91,8 @@ class Attempting:
         self._reply = reply
         self._request = request
         self._step = step
+        self.offer: Offer = step.offer
+        """The offer that is tried."""
         asked = request.facts.include_cost
         self._include_cost = snapshot.policy.include_cost if asked is None else asked
         self._observer = stream.StreamObserver()
@@ -81,17 +100,14 @@ class Attempting:
         self._started_at = gateway.clock.now_s()
         self._started_ms = gateway.clock.unix_ms()
         self._usage: Usage | None = None
+        self._settled: bytes | None = None
+        """The raw usage that `_usage` and `cost` were made of."""
         self.cost: Cost = FREE
         self.committed = False
         """Something useful of this attempt went to the caller: no other offer can take over."""
         self.failure: Failure | None = None
         self.finished = False
         """The answer came to its own end."""
-
-    @property
-    def offer(self) -> Offer:
-        """The offer that is tried."""
-        return self._step.offer
 
     @property
     def finish_reason(self) -> str:
@@ -105,8 +121,17 @@ class Attempting:
 
     async def run(self) -> Failure | None:
         """Make the call and answer the caller with it. A failure before `committed` leaves the caller untouched."""
+        self._intend()
         try:
-            failure = await self._call()
+            account = self._snapshot.account(self.offer.provider)
+            transport = self._gateway.transport(account)
+            response = self._response = await transport.send(self._upstream_request(account))
+            if response.status != 200:
+                failure: Failure | None = await self._refused(response)
+            elif self._request.facts.stream:
+                failure = await self._stream(response)
+            else:
+                failure = await self._whole(response)
             self.failure = failure and self._without_keys(failure)
             self.finished = failure is None
         except TransportError as error:
@@ -135,7 +160,7 @@ class Attempting:
             usage=self._usage or Usage(),
             cost=self.cost,
             raw_usage=msgspec.Raw(observer.usage or b"null"),
-            upstream_request_id=_header(response.headers, *_REQUEST_ID_HEADERS) if response is not None else "",
+            upstream_request_id=_request_id(response.headers) if response is not None else "",
             reused_connection=response.reused if response is not None else False,
         )
 
@@ -152,41 +177,34 @@ class Attempting:
 
     # --- the call
 
-    async def _call(self) -> Failure | None:
-        facts = self._request.facts
+    def _intend(self) -> None:
+        """Note the attempt durably before or with its first byte (design.md section 4)."""
+        exchange, offer = self._exchange, self.offer
         self._gateway.sink.intend(
             Intent(
-                self._exchange.id,
+                exchange.id,
                 self._started_ms,
-                facts.protocol,
-                self._exchange.model,
-                self.offer.id,
-                self.offer.provider,
-                self._exchange.key_id,
+                exchange.protocol,
+                exchange.model,
+                offer.id,
+                offer.provider,
+                exchange.key_id,
             )
         )
-        account = self._snapshot.account(self.offer.provider)
-        response = self._response = await self._gateway.transport(account).send(self._upstream_request())
-        if response.status != 200:
-            return await self._refused(response)
-        if facts.stream:
-            return await self._stream(response)
-        return await self._whole(response)
 
-    def _upstream_request(self) -> UpstreamRequest:
+    def _upstream_request(self, account: Account) -> UpstreamRequest:
         offer, facts = self.offer, self._request.facts
-        account = self._snapshot.account(offer.provider)
         provider = account.provider
-        rename = {**provider.rename, **offer.rename}
-        for name in self._step.dropped:
+        step = self._step
+        for name in step.dropped:
             self._exchange.losses.append(Loss(name, "dropped", f"{offer.id} does not support it"))
-        for name in self._step.emulated:
+        for name in step.emulated:
             self._exchange.losses.append(Loss(name, "emulated", f"{offer.id} does not take it; done on the answer"))
         body = upstream_body(
             self._request,
             model=offer.upstream_model,
-            drop=(*self._step.dropped, *self._step.emulated, *provider.drop),
-            rename=rename,
+            drop=step.dropped + step.emulated + provider.drop,
+            rename={**provider.rename, **offer.rename} if offer.rename else provider.rename,
             ask_usage=facts.stream and provider.usage_in_stream,
         )
         where = endpoint(account, offer, facts.protocol, self._gateway.next_key(account))
@@ -244,9 +262,12 @@ class Attempting:
         if "stop" in self._step.emulated:
             body = cut_answer(body, self._request.facts.stop)
         self._settle()
-        headers = self._cost_header() + self._head(response)
+        cost, details = self._cost_json()
+        headers = self._head(response)
+        if cost != _NO_PRICE:
+            headers.append((b"x-trunkline-cost", cost))
         if self._include_cost and self._usage is not None:
-            body = answer.put_cost(body, seen.usage or write_usage(self._usage), *self._cost_json())
+            body = answer.put_cost(body, seen.usage or write_usage(self._usage), cost, details)
         self.committed = True
         self._exchange.first_token_at = self._gateway.clock.now_s()
         await self._reply.whole(200, JSON_HEADERS + headers, body)
@@ -349,6 +370,9 @@ class Attempting:
     def _settle(self) -> None:
         """Read the usage, or estimate it, and price it. What is known last counts."""
         observer, facts = self._observer, self._request.facts
+        if observer.usage is not None and observer.usage is self._settled:
+            return
+        self._settled = observer.usage
         usage: Usage | None = None
         if observer.usage is not None:
             try:
@@ -367,25 +391,20 @@ class Attempting:
 
     def _spent(self) -> int:
         """Of the whole request so far, in pico-USD."""
-        return self.cost.total_pico_usd + sum([attempt.cost.total_pico_usd for attempt in self._exchange.attempts])
-
-    def _priced(self) -> bool:
-        """False where everything that was used has no price."""
-        return bool(self.cost.lines) or not self.cost.unpriced
-
-    def _cost_header(self) -> Headers:
-        return [(b"x-trunkline-cost", usd(self._spent()).encode())] if self._priced() else []
+        earlier = self._exchange.attempts
+        return self.cost.total_pico_usd + (sum([one.cost.total_pico_usd for one in earlier]) if earlier else 0)
 
     def _cost_json(self) -> tuple[bytes, bytes]:
         """`cost` and `cost_details` as JSON. An item without a price is null, never zero."""
+        cost = self.cost
         amounts: dict[str, int] = {}
-        for line in self.cost.lines:
+        for line in cost.lines:
             amounts[line.item] = amounts.get(line.item, 0) + line.amount_pico_usd
-        parts = [f'"{item}":{usd(amount)}' for item, amount in amounts.items()] + [
-            f'"{item}":null' for item in self.cost.unpriced if item not in amounts
-        ]
-        total = usd(self._spent()) if self._priced() else "null"
-        return total.encode(), ("{" + ",".join(parts) + "}").encode()
+        parts = [f'"{item}":{usd(amount)}' for item, amount in amounts.items()]
+        if cost.unpriced:
+            parts += [f'"{item}":null' for item in cost.unpriced if item not in amounts]
+        total = usd(self._spent()).encode() if amounts or not cost.unpriced else _NO_PRICE
+        return total, f"{{{','.join(parts)}}}".encode()
 
     # --- telling
 
@@ -424,8 +443,19 @@ def _since(at: float | None, start: float) -> float | None:
     return None if at is None else (at - start) * 1000
 
 
-def _header(headers: Headers, *names: bytes) -> str:
-    return next((value.decode("latin-1") for name, value in headers if name in names), "")
+def _header(headers: Headers, wanted: bytes) -> str:
+    for name, value in headers:
+        if name == wanted:
+            return value.decode("latin-1")
+    return ""
+
+
+def _request_id(headers: Headers) -> str:
+    """The provider's own id of the call, under the first of the names in use that it sends."""
+    for name, value in headers:
+        if name in _REQUEST_ID_HEADERS:
+            return value.decode("latin-1")
+    return ""
 
 
 def _retry_after_s(headers: Headers, now_ms: float) -> float | None:

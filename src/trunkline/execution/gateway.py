@@ -5,14 +5,19 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from trunkline.catalog.types import Catalog, Model, Offer
 from trunkline.execution.transport.types import Transport
+from trunkline.ir.facts import RequestFacts
 from trunkline.ir.usage import Usage
 from trunkline.pricing.types import Cost
 from trunkline.providers.accounts import Absent, Account
 from trunkline.records.types import RecordSink
 from trunkline.routing.health import Health
+from trunkline.routing.plan import Eligible, eligible
+
+_MAX_ELIGIBLE = 4096
 
 
 @dataclass(frozen=True)
@@ -35,6 +40,22 @@ class Snapshot:
     policy: Policy
     price: Callable[[Offer, Usage, float, str | None], Cost]
     """Of an offer, a usage, at a Unix time in ms, in a service tier."""
+    _eligible: dict[tuple[Any, ...], Eligible] = field(default_factory=dict)
+
+    def eligible(
+        self, facts: RequestFacts, model: Model, offers: list[Offer], *, require_parameters: bool, today: str
+    ) -> Eligible:
+        """`routing.plan.eligible`, remembered: callers ask for the same few kinds of request again and again."""
+        kind = (facts.model, facts.protocol, facts.parameters, facts.needs, facts.modalities, facts.max_output_tokens)
+        known = self._eligible.get((kind, require_parameters, today))
+        if known is not None and facts.prompt_bytes <= known.sure_bytes:
+            return known
+        found = eligible(facts, model, offers, require_parameters=require_parameters, today=today)
+        if facts.prompt_bytes <= found.sure_bytes:
+            if len(self._eligible) >= _MAX_ELIGIBLE:
+                self._eligible.clear()
+            self._eligible[kind, require_parameters, today] = found
+        return found
 
     def reachable(self, model: Model) -> list[Offer]:
         """The offers whose provider can be called."""

@@ -20,6 +20,31 @@ WATCH_AFTER_S = 0.05
 COMMENT = b": TRUNKLINE PROCESSING\n\n"
 
 
+class Watchers:
+    """Begins to look after callers whose answers take longer than `WATCH_AFTER_S`. Lives as long as the process: one timer for all of them."""
+
+    def __init__(self) -> None:
+        self._waiting: dict[Reply, float] = {}
+        self._timer: asyncio.TimerHandle | None = None
+
+    def add(self, reply: "Reply") -> None:
+        loop = asyncio.get_running_loop()
+        self._waiting[reply] = loop.time()
+        if self._timer is None:
+            self._timer = loop.call_later(WATCH_AFTER_S, self._look)
+
+    def remove(self, reply: "Reply") -> None:
+        self._waiting.pop(reply, None)
+
+    def _look(self) -> None:
+        loop = asyncio.get_running_loop()
+        due_at = loop.time() - WATCH_AFTER_S
+        for reply in [reply for reply, since in self._waiting.items() if since <= due_at]:
+            del self._waiting[reply]
+            reply.begin_to_watch()
+        self._timer = loop.call_later(WATCH_AFTER_S, self._look) if self._waiting else None
+
+
 class Reply:
     """One answer. Lives as long as its request; `close` must be called at its end.
 
@@ -36,14 +61,15 @@ class Reply:
         "_tick",
         "_ticking",
         "_watch",
-        "_watch_timer",
+        "_watchers",
+        "_watching",
         "bytes_sent",
         "headers",
         "left",
         "started",
     )
 
-    def __init__(self, receive: Receive, send: Send, headers: Headers) -> None:
+    def __init__(self, receive: Receive, send: Send, headers: Headers, watchers: Watchers) -> None:
         self._receive = receive
         self._send = send
         self._loop = asyncio.get_running_loop()
@@ -53,7 +79,8 @@ class Reply:
         self._tick: asyncio.TimerHandle | None = None
         self._ticking: asyncio.Task[None] | None = None
         self._watch: asyncio.Task[None] | None = None
-        self._watch_timer: asyncio.TimerHandle | None = None
+        self._watchers = watchers
+        self._watching = False
         self.headers = headers
         """Sent with every answer; may be added to until it starts."""
         self.started = False
@@ -63,8 +90,9 @@ class Reply:
     def watch(self, on_left: Callable[[], None]) -> None:
         """From now on notice when the caller leaves, and say so once; a later call only changes who is told."""
         self._on_left = on_left
-        if self._watch_timer is None:
-            self._watch_timer = self._loop.call_later(WATCH_AFTER_S, self._begin_to_watch)
+        if not self._watching:
+            self._watching = True
+            self._watchers.add(self)
 
     def keep_alive(self, every_s: float) -> None:
         """From now on send a comment whenever nothing was sent for so long. For streams only."""
@@ -120,11 +148,14 @@ class Reply:
 
     def close(self) -> None:
         """Let go of timers and tasks."""
-        for handle in (self._tick, self._watch_timer, self._watch, self._ticking):
+        if self._watching:
+            self._watchers.remove(self)
+        for handle in (self._tick, self._watch, self._ticking):
             if handle is not None:
                 handle.cancel()
 
-    def _begin_to_watch(self) -> None:
+    def begin_to_watch(self) -> None:
+        """Called by `Watchers` when it is time."""
         self._watch = self._loop.create_task(self._wait_until_left())
 
     async def _wait_until_left(self) -> None:

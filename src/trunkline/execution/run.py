@@ -20,7 +20,7 @@ from trunkline.ir.fault import Blame
 from trunkline.protocols.openai_chat import errors
 from trunkline.protocols.openai_chat.request import ChatRequest, read
 from trunkline.providers.accounts import Absent
-from trunkline.routing.plan import Plan, plan
+from trunkline.routing.plan import Plan, order
 
 CLIENT_LEFT = 499
 """nginx's word for a caller that closed the connection; it only stands in records."""
@@ -34,7 +34,8 @@ async def run(gateway: Gateway, exchange: Exchange, reply: Reply, body: bytes, l
     task = asyncio.current_task()
     assert task is not None
     try:
-        await _answer(gateway, snapshot, exchange, reply, body, log, task)
+        request, chosen = _prepare(gateway, snapshot, exchange, reply, body)
+        await _attempts(gateway, snapshot, exchange, reply, request, chosen, log, task)
     except RequestError as error:
         await _tell(exchange, reply, error)
     except asyncio.CancelledError:
@@ -70,15 +71,10 @@ def _end(gateway: Gateway, exchange: Exchange, reply: Reply) -> None:
     gateway.sink.end(exchange.record(gateway.clock.now_s()))
 
 
-async def _answer(
-    gateway: Gateway,
-    snapshot: Snapshot,
-    exchange: Exchange,
-    reply: Reply,
-    body: bytes,
-    log: Any,
-    task: "asyncio.Task[Any]",
-) -> None:
+def _prepare(
+    gateway: Gateway, snapshot: Snapshot, exchange: Exchange, reply: Reply, body: bytes
+) -> tuple[ChatRequest, Plan]:
+    """What is asked, and which offers will be tried for it. Raises a `RequestError` where none can be."""
     request = read(body, PARAMETERS)
     facts = request.facts
     exchange.asked_model = exchange.model = facts.model
@@ -93,7 +89,7 @@ async def _answer(
         reply.headers.append((b"x-trunkline-dropped", ", ".join(chosen.steps[0].dropped).encode()))
     if facts.stream:
         reply.keep_alive(snapshot.policy.keepalive_s)
-    await _attempts(gateway, snapshot, exchange, reply, request, chosen, log, task)
+    return request, chosen
 
 
 def offers_of(snapshot: Snapshot, name: str, today: str) -> tuple[Model, list[Offer]]:
@@ -125,16 +121,11 @@ def _how_to_reach(snapshot: Snapshot, model: Model, offers: list[Offer], today: 
 def _plan(
     gateway: Gateway, snapshot: Snapshot, request: ChatRequest, model: Model, offers: list[Offer], today: str
 ) -> Plan:
-    now_s = gateway.clock.now_s()
+    now_s, figures = gateway.clock.now_s(), gateway.health.figures
     asked = request.facts.require_parameters
-    return plan(
-        request.facts,
-        model,
-        offers,
-        lambda offer: gateway.health.figures(offer, now_s),
-        require_parameters=snapshot.policy.require_parameters if asked is None else asked,
-        today=today,
-    )
+    require_parameters = snapshot.policy.require_parameters if asked is None else asked
+    able = snapshot.eligible(request.facts, model, offers, require_parameters=require_parameters, today=today)
+    return order(able, lambda offer: figures(offer, now_s))
 
 
 async def _attempts(

@@ -110,10 +110,13 @@ class Intent(msgspec.Struct, frozen=True):
 
 
 class RecordSink(Protocol):
-    """Where records go. `intend` and `end` never wait; `room` does, when the queue is full: it is asked before a request is taken."""
+    """Where records go. `intend` and `end` never wait; `room` does, while `is_full`: both are asked before a request is taken."""
 
     def intend(self, intent: Intent) -> None: ...
 
     def end(self, record: Record) -> None: ...
+
+    @property
+    def is_full(self) -> bool: ...
 
     async def room(self) -> None: ...

@@ -127,9 +127,14 @@ class RecordWriter:
         if self._asleep:
             self._rouse()
 
+    @property
+    def is_full(self) -> bool:
+        """The queue is at its mark: whoever brings more must wait for `room`."""
+        return self._queued() >= self._max_queue
+
     async def room(self) -> None:
         """Wait until the queue is below its mark; returns at once when it is."""
-        while self._queued() >= self._max_queue:
+        while self.is_full:
             waiter = _new_waiter()
             self._room_waiters.append(waiter)
             # The thread may have made room between the check and the append, and then not have seen this waiter.

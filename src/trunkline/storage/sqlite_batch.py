@@ -9,6 +9,7 @@ import os
 import sqlite3
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -34,19 +35,41 @@ _UNSTORABLE = (
 )
 
 
-def _insert(table: str, columns: Sequence[str]) -> str:
+_CHUNKS = (64, 8, 1)
+"""Rows a statement. SQLite gives the interpreter's lock away for each statement, and getting it back from a busy event loop costs
+more than the row itself: so as few statements as possible. 64 rows stay far below SQLite's limit of variables."""
+
+
+class _Rows:
+    """A statement for 64, 8 and 1 rows."""
+
+    def __init__(self, head: str, row: str, tail: str = "") -> None:
+        self._statements = [(size, f"{head}{', '.join([row] * size)}{tail}") for size in _CHUNKS]
+
+    def run(self, connection: sqlite3.Connection, rows: Sequence[tuple[Any, ...]]) -> None:
+        done = 0
+        for size, statement in self._statements:
+            while len(rows) - done >= size:
+                chunk = rows[done : done + size]
+                connection.execute(statement, [value for row in chunk for value in row])
+                done += size
+
+
+def _insert(table: str, columns: Sequence[str], conflict: str) -> _Rows:
     # S608: names are constants of ours.
-    marks = ", ".join("?" * len(columns))
-    return f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({marks}) ON CONFLICT "  # noqa: S608
+    head = f"INSERT INTO {table} ({', '.join(columns)}) VALUES "  # noqa: S608
+    return _Rows(head, f"({', '.join('?' * len(columns))})", f" ON CONFLICT {conflict}")
 
 
-_INSERT_RECORD = _insert("records", RECORD_COLUMNS) + "DO NOTHING"
+_INSERT_RECORDS = _insert("records", RECORD_COLUMNS, "DO NOTHING")
 # A request that goes to its next offer says so again: the newest attempt counts, from the request's first start on.
-_INSERT_INTENT = _insert("intents", INTENT_COLUMNS) + (
+_INSERT_INTENTS = _insert(
+    "intents",
+    INTENT_COLUMNS,
     "(id) DO UPDATE SET started_ms = min(started_ms, excluded.started_ms), offer = excluded.offer, "
-    "provider = excluded.provider, reserved_pico_usd = max(reserved_pico_usd, excluded.reserved_pico_usd)"
+    "provider = excluded.provider, reserved_pico_usd = max(reserved_pico_usd, excluded.reserved_pico_usd)",
 )
-_DELETE_INTENT = "DELETE FROM intents WHERE id = ?"
+_DELETE_INTENTS = _Rows("DELETE FROM intents WHERE id IN (", "?", ")")
 _SELECT_INTENTS = f"SELECT {', '.join(INTENT_COLUMNS)} FROM intents ORDER BY started_ms, id"  # noqa: S608
 
 
@@ -119,9 +142,9 @@ class SqliteBatch:
         connection = self._connection
         connection.execute("BEGIN IMMEDIATE")
         try:
-            connection.executemany(_INSERT_RECORD, record_rows)
-            connection.executemany(_INSERT_INTENT, [rows.intent_row(intent) for intent in intents])
-            connection.executemany(_DELETE_INTENT, [(id_,) for id_ in ended])
+            _INSERT_RECORDS.run(connection, record_rows)
+            _INSERT_INTENTS.run(connection, [rows.intent_row(intent) for intent in intents])
+            _DELETE_INTENTS.run(connection, [(id_,) for id_ in ended])
             connection.execute("COMMIT")
         except BaseException:
             self._roll_back()

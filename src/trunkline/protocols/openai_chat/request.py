@@ -15,6 +15,7 @@ from trunkline.protocols.rawjson import UNREADABLE, Fields, is_null, join, raw, 
 
 GATEWAY_KEYS = ("provider", "models", "model_routing_config", "usage", "transforms", "route", "plugins")
 """Ours and other gateways' (OpenRouter, ZenMux): always taken out, a provider would refuse them."""
+_GATEWAY_KEYS = frozenset(GATEWAY_KEYS)
 
 _LIMITS = ("max_completion_tokens", "max_tokens")
 # The marks of parts that are not text, as they stand in a message; each is only looked at more closely when it is there.
@@ -80,12 +81,15 @@ _messages_decoder = msgspec.json.Decoder(list[_Message])
 _reasoning_decoder = msgspec.json.Decoder(_Reasoning)
 _FAULTY_FIELD = re.compile(r"at `\$\.(\w+)")
 _NO_WORDS = b"null"
+_SHORT_BODY = 4096
+_ANY_MEDIA = re.compile(rb'image_url|input_audio|"file"|video_url')
+_TEXT_ONLY = frozenset({"text"})
 
 
 def read(body: bytes, vocabulary: frozenset[str]) -> ChatRequest:
     """Look at a request. Raises `InvalidParams` naming the field and the mend; fields that it does not know are left alone."""
     fields = _fields(body)
-    asked = _asked(fields)
+    asked = _asked(body, fields)
     if not asked.model:
         mend = "name one, for example `openai/o4-mini`. GET /api/v1/models lists them."
         raise InvalidParams(f"`model` is missing: {mend}", param="model")
@@ -124,8 +128,9 @@ def upstream_body(
     A field that is renamed onto one that is set as well gives way to it. `ask_usage` adds `stream_options.include_usage` to a stream.
     """
     fields = dict(request.fields)
-    for name in GATEWAY_KEYS:
-        fields.pop(name, None)
+    if not _GATEWAY_KEYS.isdisjoint(fields):
+        for name in GATEWAY_KEYS:
+            fields.pop(name, None)
     for name in drop:
         fields.pop(name, None)
         if name in _LIMITS:
@@ -148,10 +153,12 @@ def _fields(body: bytes) -> Fields:
         raise InvalidParams(f"The body is not valid JSON: {error}.") from error
 
 
-def _asked(fields: Fields) -> _Asked:
-    small = {name: value for name, value in fields.items() if name in _Asked.__struct_fields__}
+def _asked(body: bytes, fields: Fields) -> _Asked:
+    if len(body) > _SHORT_BODY:
+        # Not the messages a second time.
+        body = join({name: value for name, value in fields.items() if name in _Asked.__struct_fields__})
     try:
-        return _asked_decoder.decode(join(small))
+        return _asked_decoder.decode(body)
     except UNREADABLE as error:
         field = _FAULTY_FIELD.search(str(error))
         if field is None:
@@ -233,8 +240,8 @@ def _text(name: str, value: bytes) -> str:
 
 def _modalities(messages: bytes) -> frozenset[str]:
     """What goes in besides text. The marks may stand in a text too, so a hit is checked by decoding the parts' types."""
-    if not any(mark in messages for mark in _MEDIA):
-        return frozenset({"text"})
+    if _ANY_MEDIA.search(messages) is None:
+        return _TEXT_ONLY
     try:
         decoded = _messages_decoder.decode(messages)
     except UNREADABLE as error:
