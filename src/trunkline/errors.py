@@ -22,6 +22,9 @@
 The types are ZenMux's words (https://docs.zenmux.ai/guide/advanced/error-codes), so that clients which read them decide rightly.
 """
 
+from collections.abc import Sequence
+from typing import Any
+
 
 class TrunklineError(Exception):
     """Root of everything that this project raises on purpose."""
@@ -56,6 +59,8 @@ class RequestError(TrunklineError):
         self.message = message
         self.param = param
         self.retry_after_s = retry_after_s
+        self.candidates: Sequence[Any] = ()
+        """Of a refused plan: the offers that were looked at, with the reason for each, for the record."""
 
 
 class InvalidParams(RequestError):

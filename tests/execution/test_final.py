@@ -4,7 +4,7 @@ import pytest
 
 from trunkline.catalog.types import Offer
 from trunkline.errors import NoProviderAvailable, RateLimited, UpstreamTimeout
-from trunkline.execution.attempt import Failure
+from trunkline.execution.failure import Failure
 from trunkline.execution.final import final_error
 from trunkline.execution.run import retry_headers
 from trunkline.ir.fault import Blame, Fault

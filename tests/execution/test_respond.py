@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from trunkline.execution.respond import COMMENT, Reply
+from trunkline.execution.respond import COMMENT, Reply, Watchers
 
 
 class Caller:
@@ -45,7 +45,7 @@ async def caller() -> Caller:
 
 @pytest.fixture
 async def reply(caller: Caller):
-    made = Reply(caller.receive, caller.send, [(b"x-request-id", b"r")])
+    made = Reply(caller.receive, caller.send, [(b"x-request-id", b"r")], Watchers())
     yield made
     made.close()
 

@@ -7,7 +7,7 @@ import pytest
 
 from trunkline.execution.exchange import Exchange
 from trunkline.execution.gateway import Clock, Gateway
-from trunkline.execution.respond import Reply
+from trunkline.execution.respond import Reply, Watchers
 from trunkline.execution.run import run
 from trunkline.records.types import Intent, Record
 from trunkline.routing.health import Health
@@ -39,6 +39,8 @@ class Sink:
 
     def end(self, record: Record) -> None:
         self.records.append(record)
+
+    is_full = False
 
     async def room(self) -> None:
         pass
@@ -83,7 +85,7 @@ async def test_a_mistake_of_ours_is_500_one_record_and_a_trace_in_the_log(gatewa
     async def receive() -> dict:
         raise AssertionError("nothing is read after the body")
 
-    reply, log = Reply(receive, send, []), Log()
+    reply, log = Reply(receive, send, [], Watchers()), Log()
     body = json.dumps({"model": "acme/alpha", "messages": [{"role": "user", "content": "hi"}], "stream": stream})
     await run(gateway, Exchange("req_1", "openai.chat", 1.0, 1_000.0), reply, body.encode(), log)
     reply.close()

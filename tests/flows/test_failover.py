@@ -1,5 +1,7 @@
 """A provider fails before anything useful came: the next one answers, and the client sees nothing of it."""
 
+import json
+
 import pytest
 
 from tests.fakes.upstream import DONE, Call, Script, chunk, completion, fails, says, streams, thinks, usage_chunk
@@ -145,7 +147,7 @@ def test_the_next_offer_answers_where_the_first_event_takes_too_long(model_of, s
     answer = model.stream()
     assert answer.streamed_text == "from the second"
     assert model.call_left()
-    assert model.gateway.record(answer.id).attempts[0].outcome in ("timeout_first_event", "timeout_idle")
+    assert model.gateway.record(answer.id).attempts[0].outcome == "timeout_first_event"
 
 
 def test_a_provider_that_only_sends_comments_is_left_in_time(model_of) -> None:
@@ -273,3 +275,70 @@ def test_what_comes_in_one_piece_with_an_error_still_goes_to_the_next_offer(mode
     error = b'data: {"error":{"message":"the model fell over"}}\n\n'
     model.plays(streams(ROLE + chunk({"content": "half an"}) + error), second=says("from the second"))
     assert model.stream().streamed_text == "from the second"
+
+
+def test_a_usage_of_an_odd_shape_spoils_no_answer(model) -> None:
+    for usage in ([], 5, {}, {"prompt_tokens": -1}, {"prompt_tokens": "many"}):
+        choices = [{"message": {"content": "fine"}, "finish_reason": "stop"}]
+        model.plays(lambda call, told={"choices": choices, "usage": usage}: call.answer(200, json.dumps(told).encode()))
+        answer = model.ask()
+        assert answer.text == "fine"
+        assert model.gateway.record(answer.id).usage.estimated
+
+
+@pytest.mark.parametrize("wait", ["\xb2", "9" * 400, "Wed, 21 Oct 99999 07:28:00 GMT", "-5", "soon"])
+def test_a_strange_retry_after_is_no_wish_at_all(model, wait) -> None:
+    model.plays(fails(429, headers={"Retry-After": wait}), second=says("from the second"))
+    assert model.ask().text == "from the second"
+
+
+def test_a_stream_that_opens_without_end_is_left_for_the_next_offer(model) -> None:
+    def babble(call) -> None:
+        while not call.left.is_set():
+            call.send(b"data: " + b'{"choices":[]}' + b" " * 60_000 + b"\n\n")
+
+    model.plays(streams(babble), second=says("from the second"))
+    answer = model.stream()
+    assert answer.streamed_text == "from the second"
+    assert model.gateway.record(answer.id).attempts[0].outcome == "malformed"
+
+
+def test_what_goes_wrong_after_the_end_of_an_answer_is_no_error(model) -> None:
+    def all_but_the_last_chunk(call) -> None:
+        call.send(b'data: {"choices":[{"delta":{"content":"all"},"finish_reason":"stop"}]}\n\ndata: [DONE]\n\n')
+        call.reset()
+
+    model.plays(streams(all_but_the_last_chunk))
+    answer = model.stream()
+    assert answer.events[-1] == "[DONE]"
+    assert model.gateway.record(answer.id).outcome == "ok"
+
+
+def test_words_about_the_operators_account_do_not_reach_the_caller_inside_a_stream_either(model) -> None:
+    words = "Incorrect API key provided: sk-proj-abcdefgh12 of org-ACME12345"
+
+    def refuse_late(call) -> None:
+        call.send(b'data: {"choices":[{"delta":{"content":"well"}}]}\n\n')
+        call.send(b'data: {"error":{"code":"401","message":"' + words.encode() + b'"}}\n\n')
+
+    model.plays(streams(refuse_late))
+    answer = model.stream()
+    record = model.gateway.record(answer.id)
+    for text in (answer.body.decode(), record.error_message, record.attempts[0].message):
+        assert "abcdefgh12" not in text
+        assert "ACME12345" not in text
+
+
+def test_a_caller_who_asked_for_usage_gets_an_estimate_where_the_provider_sends_none(model) -> None:
+    model.plays(
+        streams(
+            lambda call: call.send(
+                b'data: {"id":"c","choices":[{"delta":{"content":"hello"},"finish_reason":"stop"}]}\n\ndata: [DONE]\n\n'
+            )
+        )
+    )
+    answer = model.stream(stream_options={"include_usage": True})
+    usage = answer.events[-2]["usage"]
+    assert answer.events[-1] == "[DONE]"
+    assert usage["estimated"] is True
+    assert usage["cost"] > 0

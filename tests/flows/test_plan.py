@@ -1,5 +1,7 @@
 """Which offer a request goes to, in which order, and why not to the others: told to the client and kept in the record."""
 
+import json
+
 import pytest
 
 from tests.fakes.upstream import fails, says, stream_of, streams
@@ -171,9 +173,16 @@ def test_more_output_than_an_offer_gives_is_refused_with_the_limit(model_of) -> 
 
 
 def test_a_prompt_beyond_the_context_is_refused_with_the_sizes(model_of) -> None:
-    answer = model_of("small").ask("x" * 1000)
+    answer = model_of("small").ask("x" * 2000)
     assert answer.status == 413
-    assert "prompt is too long: 172 tokens > 100 maximum" in answer.error["message"]
+    assert "prompt is too long: 127 tokens > 100 maximum" in answer.error["message"]
+
+
+def test_a_prompt_in_escaped_letters_is_not_counted_by_their_escapes(model_of) -> None:
+    model = model_of("small")
+    model.plays(says("da"))
+    assert "\\u" in json.dumps("\u0436")
+    assert model.ask("\u0436" * 400).status == 200
 
 
 def test_the_payload_of_an_image_does_not_count_as_prompt(model_of) -> None:

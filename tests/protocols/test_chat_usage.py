@@ -2,6 +2,7 @@
 
 import json
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -71,3 +72,14 @@ def test_cost_is_put_beside_what_the_provider_said_and_changes_nothing_else() ->
         with_cost(raw, b"0.1", b'{"prompt":0.1}')
         == b'{"prompt_tokens":1,"x":{"y" : 1.50},"cost":0.1,"cost_details":{"prompt":0.1}}'
     )
+
+
+@pytest.mark.parametrize("fields", [{"prompt_tokens": -1}, {"prompt_tokens_details": {"cached_tokens": -5}}])
+def test_a_negative_count_is_no_usage(fields: dict[str, object]) -> None:
+    with pytest.raises(msgspec.ValidationError):
+        told(**fields)
+
+
+def test_an_estimate_says_so() -> None:
+    assert json.loads(write_usage(Usage(output_tokens=3, estimated=True)))["estimated"] is True
+    assert "estimated" not in json.loads(write_usage(Usage(output_tokens=3)))

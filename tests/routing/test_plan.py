@@ -100,8 +100,8 @@ def test_when_all_rest_the_caller_is_told_for_how_long_the_shortest_does(
         (facts(needs=("tools",)), {"supported_parameters": ("seed",)}, ModelNotSupported, "does not support `tools`"),
         (facts(max_output_tokens=101), {}, InvalidParams, "at most 100 output tokens, 101 were asked for"),
         (facts(max_output_tokens=51), {"max_output_tokens": 50}, InvalidParams, "at most 50"),
-        (facts(prompt_bytes=6006), {}, PayloadTooLarge, "prompt is too long: 1001 tokens > 1000 maximum"),
-        (facts(prompt_bytes=606), {"max_input_tokens": 100}, PayloadTooLarge, "101 tokens > 100"),
+        (facts(prompt_bytes=16016), {}, PayloadTooLarge, "prompt is too long: 1001 tokens > 1000 maximum"),
+        (facts(prompt_bytes=1616), {"max_input_tokens": 100}, PayloadTooLarge, "101 tokens > 100"),
     ],
 )
 def test_a_request_that_no_offer_can_take_is_refused_with_the_reason(

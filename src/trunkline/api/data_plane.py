@@ -13,7 +13,7 @@ from trunkline.accounts.keys import ApiKey
 from trunkline.api.cors import Cors
 from trunkline.api.forward import Forwarder
 from trunkline.api.models import ModelList
-from trunkline.errors import AccessDenied, NotFound, PayloadTooLarge, RequestError
+from trunkline.errors import AccessDenied, InternalError, NotFound, PayloadTooLarge, RequestError
 from trunkline.execution.exchange import Exchange
 from trunkline.execution.gateway import Gateway
 from trunkline.execution.respond import JSON_HEADERS, Headers, Message, Receive, Reply, Send, Watchers
@@ -99,6 +99,10 @@ class DataPlane:
                 await run(gateway, exchange, reply, body, self._log)
         except RequestError as error:
             await _answer_error(reply, error, exchange.id)
+        except Exception:  # noqa: BLE001 - the request's edge: whatever went wrong, the caller gets an answer in its protocol
+            self._log.exception("a request could not be answered", request_id=exchange.id)
+            if not reply.started:
+                await _answer_error(reply, InternalError("The gateway itself failed."), exchange.id)
         finally:
             self.open -= 1
             reply.close()

@@ -4,82 +4,49 @@ Same protocol on both sides, so bytes pass through (design.md 3.7): whole events
 """
 
 import contextlib
-import re
-from email.utils import parsedate_to_datetime
+from collections.abc import Iterator
 
 import msgspec
 
 from trunkline.catalog.types import Offer
-from trunkline.errors import TransportError
+from trunkline.errors import ConfigError, TransportError
 from trunkline.execution.blame import blame
 from trunkline.execution.exchange import Exchange
+from trunkline.execution.failure import Failure, of_provider, told_inside
 from trunkline.execution.gateway import Gateway, Snapshot
 from trunkline.execution.respond import JSON_HEADERS, STREAM_HEADERS, Headers, Reply
-from trunkline.execution.transport.types import UpstreamRequest, UpstreamResponse
+from trunkline.execution.transport.types import UpstreamResponse
+from trunkline.execution.upstream import header, losses, passed, request_id, retry_after_s, upstream_request
 from trunkline.ir.fault import Blame, Fault
 from trunkline.ir.usage import Usage
 from trunkline.pricing.money import usd
 from trunkline.pricing.types import FREE, Cost
 from trunkline.protocols import sse
 from trunkline.protocols.openai_chat import answer, errors, stream
-from trunkline.protocols.openai_chat.request import ChatRequest, upstream_body
+from trunkline.protocols.openai_chat.request import ChatRequest
 from trunkline.protocols.openai_chat.stop import StopStream, cut_answer
 from trunkline.protocols.openai_chat.usage import read_usage, write_usage
 from trunkline.protocols.rawjson import UNREADABLE
-from trunkline.providers.accounts import Account, endpoint
-from trunkline.records.types import Attempt, Intent, Loss
+from trunkline.records.types import Attempt, Intent
 from trunkline.routing.health import Sample
 from trunkline.routing.plan import Step
 
 MAX_ANSWER_BYTES = 64 * 1024 * 1024
 MAX_ERROR_BYTES = 1024 * 1024
+MAX_HELD_BYTES = 1024 * 1024
+"""Of events that tell a caller nothing yet: no provider opens a stream with more."""
+AFTER_DONE_S = 1.0
 CHARACTERS_PER_TOKEN = 4
 """For estimates, which are flagged (https://help.openai.com/en/articles/4936856-what-are-tokens-and-how-to-count-them)."""
-
 _NO_PRICE = b"null"
-# What of a provider's head may pass: never cookies, the operator's organisation, or the limits of the operator's account (design.md 3.7).
-PASSED_HEADERS = frozenset({b"openai-processing-ms", b"openai-version", b"content-language", b"x-simulated"})
-_KEY = re.compile(r"\b(?:(?:sk|key|gsk|xai)[-_]|AIza)[A-Za-z0-9*_-]{6,}")
-_REQUEST_ID_HEADERS = frozenset({b"x-request-id", b"request-id", b"apim-request-id", b"x-ms-request-id", b"cf-ray"})
-
-
-class Failure(msgspec.Struct, frozen=True):
-    """Why an attempt did not answer the caller. `error` is what the caller would be told if it were the last word."""
-
-    cause: str
-    blame: Blame
-    status: int = 0
-    fault: Fault = Fault()
-    retry_after_s: float | None = None
-
-    @property
-    def shown_message(self) -> str:
-        """The provider's words for records and logs. Some repeat a part of the key that they refuse."""
-        return _KEY.sub("[key]", self.fault.message)[:500]
 
 
 class Attempting:
     """One attempt in flight. Lives from its sending to its `account`."""
 
     __slots__ = (
-        "_exchange",
-        "_gateway",
-        "_include_cost",
-        "_observer",
-        "_reply",
-        "_request",
-        "_response",
-        "_settled",
-        "_snapshot",
-        "_started_at",
-        "_started_ms",
-        "_step",
-        "_usage",
-        "committed",
-        "cost",
-        "failure",
-        "finished",
-        "offer",
+        "_exchange", "_gateway", "_include_cost", "_reply", "_request", "_response", "_settled", "_snapshot", "_started_at", "_started_ms",
+        "_step", "_usage", "committed", "cost", "failure", "finished", "offer", "seen",
     )  # fmt: skip
 
     def __init__(
@@ -95,13 +62,14 @@ class Attempting:
         """The offer that is tried."""
         asked = request.facts.include_cost
         self._include_cost = snapshot.policy.include_cost if asked is None else asked
-        self._observer = stream.StreamObserver()
         self._response: UpstreamResponse | None = None
         self._started_at = gateway.clock.now_s()
         self._started_ms = gateway.clock.unix_ms()
         self._usage: Usage | None = None
         self._settled: bytes | None = None
         """The raw usage that `_usage` and `cost` were made of."""
+        self.seen: answer.Answer | stream.StreamObserver = answer.NOTHING
+        """What came of the answer."""
         self.cost: Cost = FREE
         self.committed = False
         """Something useful of this attempt went to the caller: no other offer can take over."""
@@ -109,33 +77,29 @@ class Attempting:
         self.finished = False
         """The answer came to its own end."""
 
-    @property
-    def finish_reason(self) -> str:
-        """In the provider's word; "" where none came."""
-        return self._observer.finish_reason
-
-    @property
-    def answer_id(self) -> str:
-        """The provider's id of the answer."""
-        return self._observer.answer_id
-
     async def run(self) -> Failure | None:
         """Make the call and answer the caller with it. A failure before `committed` leaves the caller untouched."""
+        gateway, account = self._gateway, self._snapshot.account(self.offer.provider)
         self._intend()
         try:
-            account = self._snapshot.account(self.offer.provider)
-            transport = self._gateway.transport(account)
-            response = self._response = await transport.send(self._upstream_request(account))
+            request = upstream_request(self._request, self._step, account, gateway.next_key(account))
+            self._exchange.losses = list(losses(self._request, self._step, account))
+            response = self._response = await gateway.transport(account).send(request)
             if response.status != 200:
                 failure: Failure | None = await self._refused(response)
             elif self._request.facts.stream:
                 failure = await self._stream(response)
             else:
                 failure = await self._whole(response)
-            self.failure = failure and self._without_keys(failure)
+            self.failure = failure and failure.without(account.keys)
             self.finished = failure is None
         except TransportError as error:
-            self.failure = Failure(error.kind, Blame.PROVIDER, fault=Fault(message=str(error)))
+            self.failure = of_provider(self._cause(error), str(error), 0)
+        except ConfigError as error:
+            self.failure = Failure("configuration", Blame.OPERATOR, fault=Fault(message=str(error)))
+        except Exception:
+            self.failure = Failure("internal", Blame.OPERATOR)
+            raise
         finally:
             if self._response is not None:
                 self._response.abort()
@@ -143,39 +107,33 @@ class Attempting:
 
     def account(self, ended_at: float) -> Attempt:
         """The attempt as the record keeps it. Prices what was used, estimated where the provider told nothing."""
-        failure, observer, response = self.failure, self._observer, self._response
         self._settle()
-        sent_at = response.sent_at if response is not None else self._started_at
+        offer, failure, seen, response = self.offer, self.failure, self.seen, self._response
+        sent_at = self._started_at if response is None else response.sent_at
         return Attempt(
-            provider=self.offer.provider,
-            offer=self.offer.id,
-            upstream_model=self.offer.upstream_model,
-            started_ms=self._started_ms,
-            ended_ms=self._started_ms + (ended_at - self._started_at) * 1000,
-            outcome=self._outcome(),
-            status=response.status if response is not None else 0,
-            message=failure.shown_message if failure else "",
-            first_token_ms=_since(observer.first_at, sent_at),
-            last_token_ms=_since(observer.last_at, sent_at),
-            usage=self._usage or Usage(),
-            cost=self.cost,
-            raw_usage=msgspec.Raw(observer.usage or b"null"),
-            upstream_request_id=_request_id(response.headers) if response is not None else "",
-            reused_connection=response.reused if response is not None else False,
+            offer.provider,
+            offer.id,
+            offer.upstream_model,
+            self._started_ms,
+            self._started_ms + (ended_at - self._started_at) * 1000,
+            self._outcome(),
+            0 if response is None else response.status,
+            "" if failure is None else failure.shown_message,
+            None if seen.first_at is None else (seen.first_at - sent_at) * 1000,
+            None if seen.last_at is None else (seen.last_at - sent_at) * 1000,
+            self._usage or Usage(),
+            self.cost,
+            msgspec.Raw(seen.usage or b"null"),
+            "" if response is None else request_id(response.headers),
+            False if response is None else response.reused,
         )
 
     def sample(self, attempt: Attempt, at_s: float) -> Sample:
         """What the attempt says of its offer's health."""
-        speed = None
-        if (
-            attempt.first_token_ms is not None
-            and attempt.last_token_ms is not None
-            and attempt.last_token_ms > attempt.first_token_ms
-        ):
-            speed = attempt.usage.total_output_tokens / (attempt.last_token_ms - attempt.first_token_ms) * 1000
-        return Sample(at_s, self._up(attempt), attempt.first_token_ms, speed)
-
-    # --- the call
+        first_ms, last_ms, speed = attempt.first_token_ms, attempt.last_token_ms, None
+        if first_ms is not None and last_ms is not None and last_ms > first_ms:
+            speed = attempt.usage.total_output_tokens / (last_ms - first_ms) * 1000
+        return Sample(at_s, self._up(attempt), first_ms, speed)
 
     def _intend(self) -> None:
         """Note the attempt durably before or with its first byte (design.md section 4)."""
@@ -192,52 +150,13 @@ class Attempting:
             )
         )
 
-    def _upstream_request(self, account: Account) -> UpstreamRequest:
-        offer, facts = self.offer, self._request.facts
-        provider = account.provider
-        step = self._step
-        for name in step.dropped:
-            self._exchange.losses.append(Loss(name, "dropped", f"{offer.id} does not support it"))
-        for name in step.emulated:
-            self._exchange.losses.append(Loss(name, "emulated", f"{offer.id} does not take it; done on the answer"))
-        body = upstream_body(
-            self._request,
-            model=offer.upstream_model,
-            drop=step.dropped + step.emulated + provider.drop,
-            rename={**provider.rename, **offer.rename} if offer.rename else provider.rename,
-            ask_usage=facts.stream and provider.usage_in_stream,
-        )
-        where = endpoint(account, offer, facts.protocol, self._gateway.next_key(account))
-        deadlines = offer.deadlines
-        return UpstreamRequest(
-            origin=where.origin,
-            method=b"POST",
-            target=where.target,
-            headers=where.headers,
-            body=body,
-            connect_s=deadlines.connect_s,
-            first_byte_s=deadlines.first_event_s if facts.stream else deadlines.total_s,
-            # Before the first event the provider may think in silence, with its head already sent.
-            idle_s=deadlines.first_event_s if facts.stream else deadlines.total_s,
-            total_s=deadlines.total_s,
-        )
-
-    def _without_keys(self, failure: Failure) -> Failure:
-        """The caller may be told the provider's words, and some providers repeat the key that came with a request."""
-        message = failure.fault.message
-        for key in self._snapshot.account(self.offer.provider).keys:
-            message = message.replace(key, "[key]")
-        if message == failure.fault.message:
-            return failure
-        return msgspec.structs.replace(failure, fault=msgspec.structs.replace(failure.fault, message=message))
-
     async def _refused(self, response: UpstreamResponse) -> Failure:
         body = b""
         with contextlib.suppress(TransportError):
             body = await response.read(MAX_ERROR_BYTES)
         fault = errors.read_fault(body)
-        whose = blame(response.status, fault)
-        return Failure("status", whose, response.status, fault, _retry_after_s(response.headers, self._started_ms))
+        wait_s = retry_after_s(response.headers, self._started_ms)
+        return Failure("status", blame(response.status, fault), response.status, fault, wait_s)
 
     # --- an answer that is not streamed
 
@@ -246,79 +165,84 @@ class Attempting:
         try:
             seen = answer.read(body)
         except UNREADABLE as error:
-            return Failure(
-                "malformed",
-                Blame.PROVIDER,
-                response.status,
-                Fault(message=f"the answer is not a chat completion: {error}"),
-            )
+            return of_provider("malformed", f"the answer is not a chat completion: {error}")
         if seen.error is not None:
-            return _told_inside(errors.read_stream_fault(seen.error))
+            return told_inside(errors.read_stream_fault(seen.error))
         if not seen.has_choices:
-            return Failure("empty", Blame.PROVIDER, response.status, Fault(message="the answer has no choices"))
-        observer = self._observer
-        observer.answer_id, observer.finish_reason, observer.usage = seen.id, seen.finish_reason, seen.usage
-        observer.characters, observer.service_tier = seen.characters, seen.service_tier
-        if "stop" in self._step.emulated:
+            return of_provider("empty", "the answer has no choices")
+        self.seen = seen
+        if self._step.emulated and self._request.facts.stop:
             body = cut_answer(body, self._request.facts.stop)
         self._settle()
         cost, details = self._cost_json()
-        headers = self._head(response)
+        headers = JSON_HEADERS + self._head(response)
         if cost != _NO_PRICE:
             headers.append((b"x-trunkline-cost", cost))
         if self._include_cost and self._usage is not None:
-            body = answer.put_cost(body, seen.usage or write_usage(self._usage), cost, details)
+            with self._harmless():
+                body = answer.put_cost(body, seen.usage or write_usage(self._usage), cost, details)
         self.committed = True
-        self._exchange.first_token_at = self._gateway.clock.now_s()
-        await self._reply.whole(200, JSON_HEADERS + headers, body)
+        await self._reply.whole(200, headers, body)
         return None
 
     # --- a stream
 
     async def _stream(self, response: UpstreamResponse) -> Failure | None:
-        kind = _header(response.headers, b"content-type")
+        kind = header(response.headers, b"content-type").lower()
         if not kind.startswith("text/event-stream"):
             return await self._not_a_stream(response, kind)
-        framer, observer, now_s = sse.Framer(), self._observer, self._gateway.clock.now_s
-        words = self._request.facts.stop if "stop" in self._step.emulated else ()
+        observer = self.seen = stream.StreamObserver()
+        framer, now_s, reply = sse.Framer(), self._gateway.clock.now_s, self._reply
+        words = self._request.facts.stop if self._step.emulated else ()
         stops = StopStream(words) if words else None
         held: list[bytes] = []
-        while chunk := await response.chunk():
+        while chunk := await (_last_words(response) if observer.done else response.chunk()):
             block = framer.feed(chunk)
             if framer.waiting_bytes > MAX_ANSWER_BYTES:
-                return Failure("malformed", Blame.PROVIDER, response.status, Fault(message="an event has no end"))
+                return of_provider("malformed", "an event has no end")
             if not block:
                 continue
-            if self.committed and stops is None and not (stream.has_usage(block) or stream.has_error(block)):
+            if self.committed and stops is None and not self._needs_a_look(block):
                 # The ordinary case: the caller first, then our eyes.
-                await self._reply.write(block)
+                await reply.write(block)
                 at = now_s()
                 for one in sse.events(block):
                     observer.see(one, at)
-            else:
-                held.append(self._screen(block, stops))
-                if not self.committed and observer.error is None and observer.useful:
-                    await self._commit(response)
-                if self.committed:
-                    await self._reply.write(b"".join(held))
-                    held.clear()
+                continue
+            held.append(self._screen(block, observer, stops))
+            if not self.committed and observer.error is None and observer.useful:
+                await self._commit(response)
+            if self.committed:
+                await reply.write(b"".join(held))
+                held.clear()
             if observer.error is not None:
-                return _told_inside(errors.read_stream_fault(observer.error))
-            if not self.committed and now_s() - response.sent_at > self.offer.deadlines.first_event_s:
-                return Failure(
-                    "timeout_first_event", Blame.PROVIDER, response.status, Fault(message="no useful event in time")
-                )
-        return await self._ended(response, framer.rest())
+                return told_inside(errors.read_stream_fault(observer.error))
+            failure = None if self.committed else self._not_yet(response, held)
+            if failure is not None:
+                return failure
+        return await self._ended(response, observer, framer.rest())
 
-    async def _ended(self, response: UpstreamResponse, rest: bytes) -> Failure | None:
-        observer = self._observer
+    def _needs_a_look(self, block: bytes) -> bool:
+        """Whether something in it must be held, edited, or have something put before it."""
+        if stream.has_usage(block) or stream.has_error(block):
+            return True
+        return self._request.facts.wants_usage and stream.DONE_MARK in block
+
+    def _not_yet(self, response: UpstreamResponse, held: list[bytes]) -> Failure | None:
+        """Events came, none of them useful: how long, and how much, may this go on?"""
+        if sum([len(block) for block in held]) > MAX_HELD_BYTES:
+            return of_provider("malformed", "the stream opens with events that say nothing")
+        left_s = self.offer.deadlines.first_event_s - (self._gateway.clock.now_s() - response.sent_at)
+        if left_s <= 0:
+            return of_provider("timeout_first_event", "no useful event in time")
+        response.idle_s = left_s
+        return None
+
+    async def _ended(self, response: UpstreamResponse, observer: stream.StreamObserver, rest: bytes) -> Failure | None:
         if not observer.useful:
-            cause = "malformed" if observer.malformed else "empty"
-            return Failure(cause, Blame.PROVIDER, response.status, Fault(message="the stream ended without an answer"))
+            return of_provider("malformed" if observer.malformed else "empty", "the stream ended without an answer")
         if not observer.finish_reason and not observer.done:
-            return Failure(
-                "truncated", Blame.PROVIDER, response.status, Fault(message="the stream ended before its answer did")
-            )
+            return of_provider("truncated", "the stream ended before its answer did")
         if rest:
             await self._reply.write(rest)
         await self._reply.end()
@@ -330,87 +254,107 @@ class Attempting:
         self._exchange.first_token_at = self._gateway.clock.now_s()
         await self._reply.start(200, STREAM_HEADERS + self._head(response))
 
-    def _screen(self, block: bytes, stops: StopStream | None) -> bytes:
+    def _screen(self, block: bytes, observer: stream.StreamObserver, stops: StopStream | None) -> bytes:
         """Look at events before they are written: for what must be held, edited or taken out."""
         at, out = self._gateway.clock.now_s(), []
         for one in sse.events(block):
-            self._observer.see(one, at)
-            if self._observer.error is not None:
+            observer.see(one, at)
+            if observer.error is not None:
                 break
-            shown = self._with_cost(one) if stream.has_usage(one) else one
+            if observer.done and observer.usage is None:
+                out.append(self._estimate_event(observer))
+            shown = self._with_cost(one, observer) if stream.has_usage(one) else one
             out.append(stops.feed(shown) if stops is not None and shown else shown)
         return b"".join(out)
 
-    def _with_cost(self, one: bytes) -> bytes:
+    def _with_cost(self, one: bytes, observer: stream.StreamObserver) -> bytes:
         """The event that carries usage: taken out if it was we who asked for it, else with its cost."""
-        observer = self._observer
         if observer.usage is None:
             return one
         if observer.is_usage_only and not self._request.facts.wants_usage:
             return b""
-        if not self._include_cost:
-            return one
+        if self._include_cost:
+            self._settle()
+            with self._harmless():
+                return stream.put_cost(one, observer.usage, *self._cost_json())
+        return one
+
+    def _estimate_event(self, observer: stream.StreamObserver) -> bytes:
+        """The usage event that the caller asked for and the provider did not send, estimated and saying so."""
+        if not self._request.facts.wants_usage or not self._include_cost or not observer.useful:
+            return b""
         self._settle()
-        return stream.put_cost(one, observer.usage, *self._cost_json())
+        assert self._usage is not None, "something useful was seen"
+        usage = write_usage(self._usage)
+        plain = stream.usage_event(observer.answer_id, self.offer.upstream_model, int(self._started_ms // 1000), usage)
+        return stream.put_cost(plain, usage, *self._cost_json())
 
     async def _not_a_stream(self, response: UpstreamResponse, kind: str) -> Failure:
         body = await response.read(MAX_ERROR_BYTES)
         fault = errors.read_fault(body) if "json" in kind else Fault()
         if fault.message:
-            return _told_inside(fault)
-        return Failure(
-            "malformed",
-            Blame.PROVIDER,
-            response.status,
-            Fault(message=f"a stream was asked for, {kind or 'no content type'} came"),
-        )
+            return told_inside(fault)
+        return of_provider("malformed", f"a stream was asked for, {kind[:100] or 'no content type'} came")
+
+    @contextlib.contextmanager
+    def _harmless(self) -> Iterator[None]:
+        """What goes wrong while looking or adding marks the record, and never reaches the caller."""
+        try:
+            yield
+        except UNREADABLE as error:
+            self._exchange.notes.append(f"cost could not be put in: {error}")
 
     # --- money
 
     def _settle(self) -> None:
         """Read the usage, or estimate it, and price it. What is known last counts."""
-        observer, facts = self._observer, self._request.facts
-        if observer.usage is not None and observer.usage is self._settled:
+        seen, facts = self.seen, self._request.facts
+        raw = seen.usage
+        if raw is not None and raw is self._settled:
             return
-        self._settled = observer.usage
+        self._settled = raw
         usage: Usage | None = None
-        if observer.usage is not None:
+        if raw is not None:
             try:
-                usage = read_usage(observer.usage)
+                usage = read_usage(raw)
             except UNREADABLE as error:
                 self._exchange.notes.append(f"usage could not be read: {error}")
-        if usage is None and observer.useful:
+        if usage is None and seen.useful:
             usage = Usage(
                 input_tokens=-(-facts.prompt_bytes // CHARACTERS_PER_TOKEN),
-                output_tokens=-(-observer.characters // CHARACTERS_PER_TOKEN),
+                output_tokens=-(-seen.characters // CHARACTERS_PER_TOKEN),
                 estimated=True,
             )
         if usage is not None and usage != self._usage:
             self._usage = usage
-            self.cost = self._snapshot.price(self.offer, usage, self._started_ms, observer.service_tier)
-
-    def _spent(self) -> int:
-        """Of the whole request so far, in pico-USD."""
-        earlier = self._exchange.attempts
-        return self.cost.total_pico_usd + (sum([one.cost.total_pico_usd for one in earlier]) if earlier else 0)
+            self.cost = self._snapshot.price(self.offer, usage, self._started_ms, seen.service_tier)
 
     def _cost_json(self) -> tuple[bytes, bytes]:
-        """`cost` and `cost_details` as JSON. An item without a price is null, never zero."""
-        cost = self.cost
-        amounts: dict[str, int] = {}
-        for line in cost.lines:
-            amounts[line.item] = amounts.get(line.item, 0) + line.amount_pico_usd
-        parts = [f'"{item}":{usd(amount)}' for item, amount in amounts.items()]
+        """`cost` and `cost_details` as JSON. The cost is of all attempts so far; an item without a price is null, never zero."""
+        cost, earlier = self.cost, self._exchange.attempts
+        parts = [f'"{line.item}":{usd(line.amount_pico_usd)}' for line in cost.lines]
         if cost.unpriced:
-            parts += [f'"{item}":null' for item in cost.unpriced if item not in amounts]
-        total = usd(self._spent()).encode() if amounts or not cost.unpriced else _NO_PRICE
-        return total, f"{{{','.join(parts)}}}".encode()
+            priced = {line.item for line in cost.lines}
+            parts += [f'"{item}":null' for item in cost.unpriced if item not in priced]
+            if not cost.lines:
+                return _NO_PRICE, f"{{{','.join(parts)}}}".encode()
+        spent = cost.total_pico_usd
+        if earlier:
+            spent += sum([one.cost.total_pico_usd for one in earlier])
+        return usd(spent).encode(), f"{{{','.join(parts)}}}".encode()
 
     # --- telling
 
     def _head(self, response: UpstreamResponse) -> Headers:
-        passed = [(name, value) for name, value in response.headers if name in PASSED_HEADERS]
-        return [*passed, (b"x-trunkline-provider", self.offer.provider.encode())]
+        headers = [*passed(response.headers), (b"x-trunkline-provider", self.offer.provider.encode())]
+        if self._step.dropped:
+            headers.append((b"x-trunkline-dropped", ", ".join(self._step.dropped).encode()))
+        return headers
+
+    def _cause(self, error: TransportError) -> str:
+        """Silence before the first useful event of a stream is one cause, whatever had come by then."""
+        early = self._request.facts.stream and not self.committed
+        return "timeout_first_event" if early and error.kind == "timeout_idle" else error.kind
 
     def _outcome(self) -> str:
         if self.failure is not None:
@@ -420,53 +364,17 @@ class Attempting:
         return "client_left" if self._reply.left else "interrupted"
 
     def _up(self, attempt: Attempt) -> bool | None:
-        if attempt.outcome in ("client_left", "interrupted"):
+        if attempt.outcome in ("client_left", "interrupted", "internal", "configuration"):
             return None
         if attempt.outcome == "status":
             return False if attempt.status >= 500 else None
         return attempt.outcome == "ok"
 
 
-def _told_inside(fault: Fault) -> Failure:
-    """An error that came in the body or the stream of an answer with status 200, as the status that it means."""
-    status = _status_inside(fault)
-    return Failure("in_stream_error", blame(status, fault), status, fault)
-
-
-def _status_inside(fault: Fault) -> int:
-    if len(fault.code) == 3 and fault.code.isdigit():
-        return int(fault.code)
-    return 400 if fault.type == "invalid_request_error" else 500
-
-
-def _since(at: float | None, start: float) -> float | None:
-    return None if at is None else (at - start) * 1000
-
-
-def _header(headers: Headers, wanted: bytes) -> str:
-    for name, value in headers:
-        if name == wanted:
-            return value.decode("latin-1")
-    return ""
-
-
-def _request_id(headers: Headers) -> str:
-    """The provider's own id of the call, under the first of the names in use that it sends."""
-    for name, value in headers:
-        if name in _REQUEST_ID_HEADERS:
-            return value.decode("latin-1")
-    return ""
-
-
-def _retry_after_s(headers: Headers, now_ms: float) -> float | None:
-    """`Retry-After` in seconds or as a date (RFC 9110 10.2.3), or OpenAI's finer `retry-after-ms`."""
-    fine = _header(headers, b"retry-after-ms")
-    if fine.replace(".", "", 1).isdigit():
-        return float(fine) / 1000
-    text = _header(headers, b"retry-after")
-    if text.replace(".", "", 1).isdigit():
-        return float(text)
+async def _last_words(response: UpstreamResponse) -> bytes:
+    """What comes after [DONE]: nothing that goes wrong matters any more, and nothing is waited for long."""
+    response.idle_s = AFTER_DONE_S
     try:
-        return max(0.0, parsedate_to_datetime(text).timestamp() - now_ms / 1000)
-    except (TypeError, ValueError):
-        return None
+        return await response.chunk()
+    except TransportError:
+        return b""

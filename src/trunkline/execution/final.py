@@ -2,7 +2,7 @@
 
 from trunkline.catalog.types import Offer
 from trunkline.errors import NoProviderAvailable, RateLimited, RequestError, UpstreamTimeout
-from trunkline.execution.attempt import Failure
+from trunkline.execution.failure import Failure
 from trunkline.ir.fault import Blame
 
 

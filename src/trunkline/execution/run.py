@@ -9,10 +9,18 @@ from typing import Any
 
 from trunkline.catalog.query import find, nearest
 from trunkline.catalog.types import PARAMETERS, Model, Offer
-from trunkline.errors import InternalError, InvalidModel, ModelNotSupported, NoProviderAvailable, RequestError
-from trunkline.execution.attempt import Attempting, Failure
+from trunkline.errors import (
+    InternalError,
+    InvalidModel,
+    ModelNotSupported,
+    NoProviderAvailable,
+    Overloaded,
+    RequestError,
+)
+from trunkline.execution.attempt import Attempting
 from trunkline.execution.blame import client_error
 from trunkline.execution.exchange import Exchange
+from trunkline.execution.failure import Failure
 from trunkline.execution.final import final_error
 from trunkline.execution.gateway import Gateway, Snapshot
 from trunkline.execution.respond import JSON_HEADERS, Headers, Reply
@@ -24,6 +32,8 @@ from trunkline.routing.plan import Plan, order
 
 CLIENT_LEFT = 499
 """nginx's word for a caller that closed the connection; it only stands in records."""
+MAX_MODEL_NAME = 256
+MAX_MESSAGE = 1000
 
 
 async def run(gateway: Gateway, exchange: Exchange, reply: Reply, body: bytes, log: Any) -> None:
@@ -37,12 +47,14 @@ async def run(gateway: Gateway, exchange: Exchange, reply: Reply, body: bytes, l
         request, chosen = _prepare(gateway, snapshot, exchange, reply, body)
         await _attempts(gateway, snapshot, exchange, reply, request, chosen, log, task)
     except RequestError as error:
+        exchange.candidates = exchange.candidates or tuple(error.candidates)
         await _tell(exchange, reply, error)
     except asyncio.CancelledError:
         _left(exchange, reply)
-        if not reply.left:
-            raise
         task.uncancel()
+        if not reply.left:
+            # The gateway stops and has waited for as long as it may.
+            await _break_off(exchange, reply, Overloaded("The gateway is being stopped.", retry_after_s=1.0))
     except Exception:
         log.exception("request failed inside the gateway", request_id=exchange.id)
         await _tell(
@@ -77,7 +89,7 @@ def _prepare(
     """What is asked, and which offers will be tried for it. Raises a `RequestError` where none can be."""
     request = read(body, PARAMETERS)
     facts = request.facts
-    exchange.asked_model = exchange.model = facts.model
+    exchange.asked_model = exchange.model = facts.model[:MAX_MODEL_NAME]
     exchange.streamed = facts.stream
     exchange.session_id = exchange.session_id or facts.session_id
     today = gateway.clock.today()
@@ -85,8 +97,6 @@ def _prepare(
     exchange.model = model.slug
     chosen = _plan(gateway, snapshot, request, model, offers, today)
     exchange.candidates = chosen.candidates
-    if chosen.steps[0].dropped:
-        reply.headers.append((b"x-trunkline-dropped", ", ".join(chosen.steps[0].dropped).encode()))
     if facts.stream:
         reply.keep_alive(snapshot.policy.keepalive_s)
     return request, chosen
@@ -94,6 +104,10 @@ def _prepare(
 
 def offers_of(snapshot: Snapshot, name: str, today: str) -> tuple[Model, list[Offer]]:
     """The model that a name means and the offers of it that can be called. Raises where there is none, with what would mend it."""
+    if len(name) > MAX_MODEL_NAME:
+        raise InvalidModel(
+            f"The model's name has {len(name)} characters; none has more than {MAX_MODEL_NAME}.", param="model"
+        )
     found = find(snapshot.catalog, name)
     if found is None:
         near = nearest(snapshot.catalog, name)
@@ -186,7 +200,7 @@ def _account(gateway: Gateway, exchange: Exchange, attempt: Attempting) -> None:
     told = attempt.account(now_s)
     exchange.attempts.append(told)
     exchange.usage, exchange.cost = told.usage, told.cost
-    exchange.finish_reason, exchange.answer_id = attempt.finish_reason, attempt.answer_id
+    exchange.finish_reason, exchange.answer_id = attempt.seen.finish_reason, attempt.seen.answer_id
     gateway.health.observe(attempt.offer.id, attempt.sample(told, now_s))
 
 
@@ -216,11 +230,19 @@ def _left(exchange: Exchange, reply: Reply) -> None:
 
 async def _cut(exchange: Exchange, reply: Reply, failure: Failure) -> None:
     """The answer broke after its beginning was sent: a typed error in the caller's protocol, then the end."""
-    error = NoProviderAvailable(
-        f"The provider's answer broke off ({failure.cause}): {failure.fault.message or 'no words'}"
-    )
+    words = "" if failure.blame is Blame.OPERATOR else failure.shown_message
+    error = NoProviderAvailable(f"The provider's answer broke off ({failure.cause}): {words or 'no words'}")
     exchange.outcome, exchange.status = "cut", 200
     exchange.error_type, exchange.error_message = error.type, error.message
+    await _break_off(exchange, reply, error)
+
+
+async def _break_off(exchange: Exchange, reply: Reply, error: RequestError) -> None:
+    """The last word of an answer: an event where a stream has begun, else the answer."""
+    if not reply.started:
+        await reply.whole(error.status, JSON_HEADERS + retry_headers(error), errors.error_body(error, exchange.id))
+        return
+    await reply.still()
     await reply.write(errors.error_event(error, exchange.id))
     await reply.end()
 
@@ -228,13 +250,8 @@ async def _cut(exchange: Exchange, reply: Reply, failure: Failure) -> None:
 async def _tell(exchange: Exchange, reply: Reply, error: RequestError) -> None:
     """Answer with an error; as the last event where a keep-alive has begun a stream."""
     exchange.outcome, exchange.status = "error", error.status
-    exchange.error_type, exchange.error_message = error.type, error.message
-    await reply.still()
-    if reply.started:
-        await reply.write(errors.error_event(error, exchange.id))
-        await reply.end()
-        return
-    await reply.whole(error.status, JSON_HEADERS + retry_headers(error), errors.error_body(error, exchange.id))
+    exchange.error_type, exchange.error_message = error.type, error.message[:MAX_MESSAGE]
+    await _break_off(exchange, reply, error)
 
 
 def retry_headers(error: RequestError) -> Headers:

@@ -15,6 +15,8 @@ UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 _decoder = msgspec.json.Decoder(Fields)
 _NULL = b"null"
+_KNOWN_KEY = 64
+"""Longer keys are no parameters of anybody's, and are not remembered."""
 
 
 def split(body: bytes) -> Fields:
@@ -26,7 +28,7 @@ def join(fields: Fields) -> bytes:
     """Put an object together, keys in order. Values are copied, not read."""
     parts: list[bytes | msgspec.Raw] = []
     for name, value in fields.items():
-        parts += (_key(name), value)
+        parts += (_key(name) if len(name) <= _KNOWN_KEY else _written(name), value)
     if not parts:
         return b"{}"
     return b"{%b}" % b"".join(parts)[1:]
@@ -56,4 +58,8 @@ def is_null(value: msgspec.Raw | None) -> bool:
 @lru_cache(maxsize=4096)
 def _key(name: str) -> bytes:
     """A key with what stands around it; the same few come in every request."""
+    return _written(name)
+
+
+def _written(name: str) -> bytes:
     return b",%b:" % msgspec.json.encode(name)

@@ -19,7 +19,7 @@ class Attempt(msgspec.Struct, frozen=True, omit_defaults=True):
     outcome: str = "ok"
     """`ok`, or the cause of the failure: `connect`, `tls`, `timeout_connect`, `timeout_first_event`, `timeout_idle`, `timeout_total`, `reset`,
     `truncated`, `malformed`, `empty`, `in_stream_error`, `status` (see `status`), `client_left`, `interrupted` (by a stop of the gateway: it
-    says nothing about the provider)."""
+    says nothing about the provider), `internal` (a fault of ours), `configuration`."""
     status: int = 0
     message: str = ""
     first_token_ms: float | None = None

@@ -23,8 +23,8 @@ from trunkline.routing.health import Figures
 _NOTHING: frozenset[str] = frozenset()
 _NO_LIMIT = 2**62
 
-SURE_BYTES_PER_TOKEN = 6
-"""No tokenizer in use packs ordinary text tighter on average, so a prompt of more bytes than this times the limit is refused without counting."""
+SURE_BYTES_PER_TOKEN = 16
+"""Common tokens have 4 bytes, those of Indic scripts up to 8 on average; a prompt of more bytes than this times the limit is refused without counting."""
 
 
 class Step(msgspec.Struct, frozen=True):
@@ -100,7 +100,7 @@ def eligible(
     return Eligible(
         model,
         tuple([_step(offer, facts, missing[offer.id]) for offer in able]),
-        tuple([Candidate(offer, None, why.reason) for offer, why in excluded.items()]),
+        _excluded(excluded),
         min([_limit(model, offer) for offer in offers]),
     )
 
@@ -115,11 +115,13 @@ def order(found: Eligible, figures: Callable[[str], Figures]) -> Plan:
             resting.append((step, known))
         else:
             rows.append((len(step.dropped), known.failed_lately, known.first_token_ms or 0.0, place, step, known))
+    waiting = [Candidate(step.offer.id, None, _rest_reason(known)) for step, known in resting]
     if not rows:
-        raise _resting(found.model, [known for _, known in resting])
+        error = _resting(found.model, [known for _, known in resting])
+        error.candidates = (*waiting, *found.excluded)
+        raise error
     rows.sort()
     taken = [Candidate(row[4].offer.id, rank, _reason(row[5])) for rank, row in enumerate(rows, 1)]
-    waiting = [Candidate(step.offer.id, None, _rest_reason(known)) for step, known in resting]
     return Plan(tuple([row[4] for row in rows]), (*taken, *waiting, *found.excluded))
 
 
@@ -256,10 +258,21 @@ def _none_left(model: Model, excluded: dict[str, _Exclusion]) -> RequestError:
     errors = {why.error for why in excluded.values()}
     if not excluded:
         return NoProviderAvailable(f"No offer of {model.slug} can be reached.")
-    error = errors.pop() if len(errors) == 1 else ModelNotSupported
-    return error(
-        f"No offer of {model.slug} can take this request: {reasons}.", param=next(iter(excluded.values())).param
+    kind = errors.pop() if len(errors) == 1 else ModelNotSupported
+    error = kind(
+        f"No offer of {model.slug} can take this request: {reasons}.{_instead(model)}",
+        param=next(iter(excluded.values())).param,
     )
+    error.candidates = _excluded(excluded)
+    return error
+
+
+def _instead(model: Model) -> str:
+    return f" Its successor is {model.replacement}." if model.replacement else ""
+
+
+def _excluded(excluded: dict[str, _Exclusion]) -> tuple[Candidate, ...]:
+    return tuple([Candidate(offer, None, why.reason) for offer, why in excluded.items()])
 
 
 def _resting(model: Model, figures: list[Figures]) -> RequestError:

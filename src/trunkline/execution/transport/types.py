@@ -92,6 +92,7 @@ class UpstreamResponse(Protocol):
     reused: bool
     sent_at: float
     """Loop time at which the request was handed to the socket."""
+
     idle_s: float
     """May be changed while the body is read: before the first event of a stream another deadline holds than after it."""
 

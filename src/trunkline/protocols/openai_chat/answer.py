@@ -1,22 +1,37 @@
 """An answer of Chat Completions that is not streamed. In: the provider's bytes. Out: what the record needs (`Answer`); the bytes with cost put in."""
 
+from typing import ClassVar
+
 import msgspec
 
 from trunkline.protocols.openai_chat.usage import put_cost as put_cost_in_place
-from trunkline.protocols.openai_chat.usage import with_cost
+from trunkline.protocols.openai_chat.usage import usage_of, with_cost
 from trunkline.protocols.rawjson import join, split
 
 
 class Answer(msgspec.Struct, frozen=True):
     """What was seen in a whole answer. `characters` counts visible text, reasoning and tool arguments."""
 
-    id: str
+    answer_id: str
     finish_reason: str
     usage: bytes | None
     characters: int
     has_choices: bool
     service_tier: str | None
     error: bytes | None
+
+    first_at: ClassVar[None] = None
+    """As for a stream, but a whole answer has no first token."""
+    last_at: ClassVar[None] = None
+
+    @property
+    def useful(self) -> bool:
+        """Something is there that a caller would miss."""
+        return self.has_choices
+
+
+NOTHING = Answer("", "", None, 0, False, None, None)
+"""Before anything came."""
 
 
 class _Function(msgspec.Struct):
@@ -48,21 +63,28 @@ class _Completion(msgspec.Struct):
     error: msgspec.Raw = msgspec.Raw(b"null")
 
 
+MAX_WORD = 128
+"""Characters that are kept of a provider's ids and words."""
 _decoder = msgspec.json.Decoder(_Completion)
 
 
 def read(body: bytes) -> Answer:
     """Look at an answer. Raises one of `rawjson.UNREADABLE` where it is not one."""
     found = _decoder.decode(body)
-    choices = found.choices or []
+    choices = found.choices or ()
+    characters, finish_reason = 0, ""
+    for choice in choices:
+        finish_reason = finish_reason or choice.finish_reason or ""
+        if choice.message is not None:
+            characters += _characters(choice.message)
     return Answer(
-        id=found.id or "",
-        finish_reason=next((choice.finish_reason for choice in choices if choice.finish_reason), ""),
-        usage=_present(found.usage),
-        characters=sum(_characters(choice.message) for choice in choices if choice.message),
-        has_choices=bool(choices),
-        service_tier=found.service_tier,
-        error=_present(found.error),
+        (found.id or "")[:MAX_WORD],
+        finish_reason[:MAX_WORD],
+        usage_of(found.usage),
+        characters,
+        bool(choices),
+        found.service_tier,
+        _present(found.error),
     )
 
 
@@ -83,6 +105,9 @@ def _present(value: msgspec.Raw) -> bytes | None:
 
 def _characters(message: _Message) -> int:
     content = message.content
-    total = len(content) if isinstance(content, str) else sum(len(part) for part in content or ())
-    total += len(message.reasoning_content or message.reasoning or "") + len(message.refusal or "")
-    return total + sum(len(call.function.arguments or "") for call in message.tool_calls or () if call.function)
+    total = len(content) if isinstance(content, str) else sum([len(part) for part in content or ()])
+    for text in (message.reasoning_content or message.reasoning, message.refusal):
+        total += len(text) if text else 0
+    for call in message.tool_calls or ():
+        total += len(call.function.arguments or "") if call.function else 0
+    return total

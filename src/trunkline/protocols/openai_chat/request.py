@@ -175,9 +175,11 @@ def _prompt_bytes(fields: Fields, messages: bytes) -> int:
     for name in ("tools", "response_format"):
         if name in fields:
             total += len(fields[name])
+    # `\u0435` is six bytes for a character that has two or three.
+    total -= 3 * messages.count(b"\\u")
     if b"data:" in messages or b'"data"' in messages or b"file_data" in messages:
         total -= sum(len(match) for match in _DATA_URL.findall(messages))
-    return total
+    return max(0, total)
 
 
 def _output_limit(asked: _Asked) -> int | None:

@@ -8,11 +8,13 @@ import re
 import msgspec
 
 from trunkline.protocols.openai_chat.usage import put_cost as put_cost_in_place
-from trunkline.protocols.openai_chat.usage import with_cost
+from trunkline.protocols.openai_chat.usage import usage_of, with_cost
 from trunkline.protocols.rawjson import UNREADABLE, join, split
 from trunkline.protocols.sse import data_of, event
 
-DONE = b"data: [DONE]\n\n"
+DONE_MARK = b"[DONE]"
+MAX_WORD = 128
+"""Characters that are kept of a provider's ids and words."""
 # In a text a quote is escaped, so these only hit a key; null usage stands in every event of some vendors and is none.
 _USAGE = re.compile(rb'"usage"\s*:\s*\{')
 _ERROR = re.compile(rb'"error"\s*:\s*[^n\s]')
@@ -111,26 +113,32 @@ class StreamObserver:
 
     def _take(self, chunk: _Chunk, at: float) -> None:
         if chunk.id and not self.answer_id:
-            self.answer_id = chunk.id
+            self.answer_id = chunk.id[:MAX_WORD]
         if chunk.service_tier:
             self.service_tier = chunk.service_tier
         choices = chunk.choices
         if choices:
             for choice in choices:
                 if choice.finish_reason:
-                    self.finish_reason = choice.finish_reason
+                    self.finish_reason = choice.finish_reason[:MAX_WORD]
                 if choice.delta is not None and (count := _characters(choice.delta)):
                     self.characters += count
                     self.last_at = at
                     if self.first_at is None:
                         self.first_at = at
-        usage = bytes(chunk.usage)
-        if usage != b"null":
+        usage = usage_of(chunk.usage)
+        if usage is not None:
             self.usage = usage
             self.is_usage_only = not choices
         error = bytes(chunk.error)
         if error != b"null":
             self.error = error
+
+
+def usage_event(answer_id: str, model: str, created_s: int, usage: bytes) -> bytes:
+    """The last chunk of a stream, as https://platform.openai.com/docs/api-reference/chat/streaming has it: usage, and no choices."""
+    head = {"id": answer_id, "object": "chat.completion.chunk", "created": created_s, "model": model, "choices": []}
+    return event(msgspec.json.encode({**head, "usage": msgspec.Raw(usage)}))
 
 
 def put_cost(one: bytes, usage: bytes, cost: bytes, details: bytes) -> bytes:

@@ -46,6 +46,12 @@ _decoder = msgspec.json.Decoder(_Usage)
 _NO_INPUT, _NO_OUTPUT = _InputDetails(), _OutputDetails()
 
 
+def usage_of(value: msgspec.Raw) -> bytes | None:
+    """The raw usage object of an answer; None for null, an empty one, or what is no object."""
+    text = bytes(value)
+    return text if text.startswith(b"{") and b":" in text else None
+
+
 def read_usage(raw: bytes | msgspec.Raw) -> Usage:
     """The buckets of a raw usage object. Raises one of `rawjson.UNREADABLE` where it is none."""
     found = _decoder.decode(raw)
@@ -55,6 +61,8 @@ def read_usage(raw: bytes | msgspec.Raw) -> Usage:
     audio_in, image_in = into.audio_tokens or 0, into.image_tokens or 0
     reasoning, audio_out, image_out = out.reasoning_tokens or 0, out.audio_tokens or 0, out.image_tokens or 0
     prompt, completion = found.prompt_tokens or 0, found.completion_tokens or 0
+    if min(cached, written, audio_in, image_in, reasoning, audio_out, image_out, prompt, completion) < 0:
+        raise msgspec.ValidationError("a count is negative")
     outside = reasoning > 0 and found.total_tokens == prompt + completion + reasoning
     return Usage(
         input_tokens=max(0, prompt - cached - written - audio_in - image_in),
@@ -71,23 +79,24 @@ def read_usage(raw: bytes | msgspec.Raw) -> Usage:
 
 
 def write_usage(usage: Usage) -> bytes:
-    """The usage object for an answer whose provider told none."""
+    """The usage object for an answer whose provider told none; one that is estimated says so."""
     total_in, total_out = usage.total_input_tokens, usage.total_output_tokens
-    return msgspec.json.encode(
-        {
-            "prompt_tokens": total_in,
-            "completion_tokens": total_out,
-            "total_tokens": total_in + total_out,
-            "prompt_tokens_details": {
-                "cached_tokens": usage.cache_read_tokens,
-                "audio_tokens": usage.input_audio_tokens,
-            },
-            "completion_tokens_details": {
-                "reasoning_tokens": usage.reasoning_tokens,
-                "audio_tokens": usage.output_audio_tokens,
-            },
-        }
-    )
+    written: dict[str, object] = {
+        "prompt_tokens": total_in,
+        "completion_tokens": total_out,
+        "total_tokens": total_in + total_out,
+        "prompt_tokens_details": {
+            "cached_tokens": usage.cache_read_tokens,
+            "audio_tokens": usage.input_audio_tokens,
+        },
+        "completion_tokens_details": {
+            "reasoning_tokens": usage.reasoning_tokens,
+            "audio_tokens": usage.output_audio_tokens,
+        },
+    }
+    if usage.estimated:
+        written["estimated"] = True
+    return msgspec.json.encode(written)
 
 
 def put_cost(text: bytes, usage: bytes, cost: bytes, details: bytes) -> bytes | None:

@@ -1,0 +1,96 @@
+"""The call to a provider, and what its head says. In: a plan's step and the caller's request; headers. Out: `UpstreamRequest`; waits, ids, what may pass."""
+
+from collections.abc import Iterator
+from email.utils import parsedate_to_datetime
+
+from trunkline.execution.respond import Headers
+from trunkline.execution.transport.types import UpstreamRequest
+from trunkline.protocols.openai_chat.request import ChatRequest, upstream_body
+from trunkline.providers.accounts import Account, endpoint
+from trunkline.records.types import Loss
+from trunkline.routing.plan import Step
+
+# What of a provider's head may pass: never cookies, the operator's organisation, or the limits of the operator's account (design.md 3.7).
+_PASSED = frozenset({b"openai-processing-ms", b"openai-version", b"content-language", b"x-simulated"})
+_REQUEST_IDS = frozenset({b"x-request-id", b"request-id", b"apim-request-id", b"x-ms-request-id", b"cf-ray"})
+_LONGEST_NUMBER = 12
+
+
+def upstream_request(request: ChatRequest, step: Step, account: Account, key: str | None) -> UpstreamRequest:
+    """The request of one attempt."""
+    offer, provider, stream = step.offer, account.provider, request.facts.stream
+    body = upstream_body(
+        request,
+        model=offer.upstream_model,
+        drop=step.dropped + step.emulated + provider.drop,
+        rename={**provider.rename, **offer.rename} if offer.rename else provider.rename,
+        ask_usage=stream and provider.usage_in_stream,
+    )
+    where = endpoint(account, offer, request.facts.protocol, key)
+    deadlines = offer.deadlines
+    # Before the first event of a stream the provider may think in silence, with its head already sent.
+    first_s = deadlines.first_event_s if stream else deadlines.total_s
+    return UpstreamRequest(
+        where.origin,
+        b"POST",
+        where.target,
+        where.headers,
+        body,
+        deadlines.connect_s,
+        first_s,
+        first_s,
+        deadlines.total_s,
+    )
+
+
+def losses(request: ChatRequest, step: Step, account: Account) -> Iterator[Loss]:
+    """What of the caller's request does not reach this offer as it was written."""
+    offer = step.offer
+    for name in step.dropped:
+        yield Loss(name, "dropped", f"{offer.id} does not support it")
+    for name in step.emulated:
+        yield Loss(name, "emulated", f"{offer.id} does not take it; done on the answer")
+    for name, target in {**account.provider.rename, **offer.rename}.items():
+        if name in request.fields and name not in step.dropped:
+            yield Loss(name, "renamed", f"{offer.provider} calls it {target}")
+
+
+def header(headers: Headers, wanted: bytes) -> str:
+    """The value of a header; "" without one."""
+    for name, value in headers:
+        if name == wanted:
+            return value.decode("latin-1")
+    return ""
+
+
+def passed(headers: Headers) -> Headers:
+    """What the caller may see of a provider's head."""
+    return [one for one in headers if one[0] in _PASSED]
+
+
+def request_id(headers: Headers) -> str:
+    """The provider's own id of the call, under the first of the names in use that it sends."""
+    for name, value in headers:
+        if name in _REQUEST_IDS:
+            return value[:128].decode("latin-1")
+    return ""
+
+
+def retry_after_s(headers: Headers, now_ms: float) -> float | None:
+    """`Retry-After` in seconds or as a date (RFC 9110 10.2.3), or OpenAI's finer `retry-after-ms`. Anything else is no wish at all."""
+    fine = _number(header(headers, b"retry-after-ms"))
+    if fine is not None:
+        return fine / 1000
+    text = header(headers, b"retry-after")
+    number = _number(text)
+    if number is not None:
+        return number
+    try:
+        return max(0.0, parsedate_to_datetime(text).timestamp() - now_ms / 1000)
+    except (TypeError, ValueError, OverflowError):
+        return None
+
+
+def _number(text: str) -> float | None:
+    plain = text.isascii() and len(text) <= _LONGEST_NUMBER and text.replace(".", "", 1).isdigit()
+    return float(text) if plain else None
