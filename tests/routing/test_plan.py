@@ -1,10 +1,13 @@
 """Which offers can take a request, in which order, and the reason for each."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from trunkline.catalog.types import Model, Offer
+from trunkline.catalog.types import Catalog, Model, Offer
 from trunkline.errors import (
     InvalidParams,
     ModelNotSupported,
@@ -13,9 +16,11 @@ from trunkline.errors import (
     RateLimited,
     RequestError,
 )
+from trunkline.execution.gateway import Policy, Snapshot
 from trunkline.ir.facts import RequestFacts
+from trunkline.pricing.types import FREE
 from trunkline.routing.health import UNMEASURED, Figures
-from trunkline.routing.plan import Plan, plan
+from trunkline.routing.plan import Eligible, Plan, eligible, plan
 
 CHAT = "openai.chat"
 MODEL = Model(
@@ -175,3 +180,59 @@ def test_an_emulated_parameter_counts_as_supported_and_is_not_sent() -> None:
 
 def test_a_prompt_within_the_limit_in_bytes_fits_for_sure() -> None:
     assert order(planned(facts(prompt_bytes=1000), offer("a"))) == ["a"]
+
+
+NAMES = st.sampled_from(["seed", "temperature", "stop", "tools", "n", "unknown_to_all"])
+OFFERS = st.builds(
+    lambda provider, supported, emulated, limit, taken: offer(
+        provider,
+        supported_parameters=None if supported is None else tuple(supported),
+        emulated_parameters=tuple(emulated),
+        max_output_tokens=limit,
+        input=taken,
+    ),
+    st.sampled_from(["a", "b", "c"]),
+    st.none() | st.sets(NAMES),
+    st.sets(st.just("stop")),
+    st.none() | st.integers(1, 100),
+    st.none() | st.just(("text",)),
+)
+FACTS = st.builds(
+    lambda parameters, needs, images, limit, size, required: (
+        facts(
+            parameters=tuple(parameters),
+            needs=tuple(needs),
+            modalities=frozenset({"text", "image"} if images else {"text"}),
+            max_output_tokens=limit,
+            prompt_bytes=size,
+        ),
+        required,
+    ),
+    st.lists(NAMES, unique=True),
+    st.sets(st.sampled_from(["tools", "response_format", "reasoning"])),
+    st.booleans(),
+    st.none() | st.integers(1, 200),
+    st.integers(1, 40_000),
+    st.booleans(),
+)
+
+
+def outcome(make: Callable[[], Eligible]) -> object:
+    try:
+        return make()
+    except RequestError as error:
+        return type(error), error.message
+
+
+@given(
+    st.lists(OFFERS, min_size=1, max_size=3, unique_by=lambda one: one.provider),
+    st.lists(FACTS, min_size=1, max_size=6),
+)
+def test_what_is_remembered_of_a_kind_of_request_is_what_would_be_found_anew(
+    offers: list[Offer], asked: list[tuple[RequestFacts, bool]]
+) -> None:
+    snapshot = Snapshot(Catalog("1", {}, {}), {}, Policy(), lambda *_: FREE)
+    for one, required in asked * 2:
+        fixed = {"require_parameters": required, "today": "2026-11-24"}
+        known = outcome(partial(snapshot.eligible, one, MODEL, offers, **fixed))
+        assert known == outcome(partial(eligible, one, MODEL, offers, **fixed))

@@ -3,6 +3,7 @@
 No framework and no middleware here: this is the hot path (design.md section 5).
 """
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any
 from urllib.parse import parse_qs
@@ -13,7 +14,7 @@ from trunkline.accounts.keys import ApiKey
 from trunkline.api.cors import Cors
 from trunkline.api.forward import Forwarder
 from trunkline.api.models import ModelList
-from trunkline.errors import AccessDenied, InternalError, NotFound, PayloadTooLarge, RequestError
+from trunkline.errors import AccessDenied, InternalError, NotFound, Overloaded, PayloadTooLarge, RequestError
 from trunkline.execution.exchange import Exchange
 from trunkline.execution.gateway import Gateway
 from trunkline.execution.respond import JSON_HEADERS, Headers, Message, Receive, Reply, Send, Watchers
@@ -71,8 +72,6 @@ class DataPlane:
         """Chat requests under way."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            return await self._refuse_upgrade(send)
         path: str = scope["path"]
         if path in _CHAT and scope["method"] == "POST":
             return await self._chat(scope, receive, send)
@@ -114,6 +113,9 @@ class DataPlane:
             body = await _body(receive, announced, gateway.snapshot.policy.max_body_bytes)
         except PayloadTooLarge as error:
             await refuse(gateway, exchange, reply, error)
+            return None
+        except asyncio.CancelledError:
+            await refuse(gateway, exchange, reply, Overloaded("The gateway is being stopped.", retry_after_s=1.0))
             return None
         if body is None:
             abandon(gateway, exchange, reply)
@@ -170,10 +172,6 @@ class DataPlane:
         state = self._readiness()
         state["requests"] = {"open": self.open, "refused_credentials": self.refused}
         await reply.whole(200 if state["ready"] else 503, JSON_HEADERS, msgspec.json.encode(state))
-
-    async def _refuse_upgrade(self, send: Send) -> None:
-        """No WebSockets: Codex then falls back to POST."""
-        await send({"type": "websocket.close", "code": 1008})
 
 
 async def _answer_error(reply: Reply, error: RequestError, request_id: str) -> None:

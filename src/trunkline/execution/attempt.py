@@ -220,7 +220,7 @@ class Attempting:
             failure = None if self.committed else self._not_yet(response, held)
             if failure is not None:
                 return failure
-        return await self._ended(response, observer, framer.rest())
+        return await self._ended(observer, framer.rest())
 
     def _needs_a_look(self, block: bytes) -> bool:
         """Whether something in it must be held, edited, or have something put before it."""
@@ -238,7 +238,7 @@ class Attempting:
         response.idle_s = left_s
         return None
 
-    async def _ended(self, response: UpstreamResponse, observer: stream.StreamObserver, rest: bytes) -> Failure | None:
+    async def _ended(self, observer: stream.StreamObserver, rest: bytes) -> Failure | None:
         if not observer.useful:
             return of_provider("malformed" if observer.malformed else "empty", "the stream ended without an answer")
         if not observer.finish_reason and not observer.done:

@@ -48,7 +48,7 @@ class Watchers:
 class Reply:
     """One answer. Lives as long as its request; `close` must be called at its end.
 
-    A keep-alive commits status and headers, not the answer: `headers_for` is asked for them, and failing over goes on behind it.
+    A keep-alive commits status and headers, not the answer: failing over goes on behind it.
     """
 
     __slots__ = (
