@@ -9,6 +9,7 @@ from pathlib import Path
 
 import click
 import pytest
+import trustme
 
 from trunkline.catalog.schema import CatalogLayer, OfferLayer, ProviderLayer
 from trunkline.cli.main import cli
@@ -17,6 +18,7 @@ from trunkline.settings import OVERRIDES, Settings, _File, load_settings
 ROOT = Path(__file__).parent.parent
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
 CONFIGURATION = ROOT / "docs" / "configuration.md"
+CERTIFICATE = trustme.CA().issue_cert("llm.example.com")
 REGISTRIES = re.compile(r"pypi\.org|pythonhosted\.org|npmjs\.(org|com)|crates\.io|proxy\.golang\.org|deb\.debian\.org")
 
 
@@ -46,7 +48,11 @@ def loaded(text: str, tmp_path: Path) -> Settings:
     """The settings of a block, with every secret and file that it names at hand."""
     for number, path in enumerate(sorted(set(re.findall(r'"(?:file:)?(/[^"\s]+\.(?:pem|key|txt))"', text)))):
         stand_in = tmp_path / f"file{number}"
-        stand_in.write_text("secret")
+        if path.endswith(".pem"):
+            # Key and certificate in one: it can stand for either.
+            CERTIFICATE.private_key_and_cert_chain_pem.write_to_path(stand_in)
+        else:
+            stand_in.write_text("secret")
         text = text.replace(path, str(stand_in))
     file = tmp_path / "trunkline.toml"
     file.write_text(text)

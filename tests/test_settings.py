@@ -3,9 +3,17 @@
 from pathlib import Path
 
 import pytest
+import trustme
 
 from trunkline.errors import ConfigError
-from trunkline.settings import Settings, load_settings, resolve_secret, with_address
+from trunkline.settings import (
+    Settings,
+    keys_for_next_start,
+    load_settings,
+    resolve_secret,
+    taken_over,
+    with_address,
+)
 
 SECRET = "sk-very-secret-0123456789"
 
@@ -92,6 +100,12 @@ FAULTS = [
     ("[gateway]\nkeepalive_s = -1", "gateway.keepalive_s", "greater than or equal to 0"),
     ("[providers.acme]\napi_key = 'env:NOT_SET'", "providers.acme.api_key", "set it"),
     ("[providers.acme]\napi_keys = ['a', 'env:NOT_SET']", "providers.acme.api_keys[1]", "set it"),
+    (
+        "[providers.acme]\nheaders = { x-team = 'env:NOT_SET' }",
+        "providers.acme.headers.x-team",
+        "variable NOT_SET is not set",
+    ),
+    ("[providers.acme]\nheaders = { Host = 'a' }", "providers.acme.headers", "written by the gateway itself"),
     ("[providers.acme]\nbase_ulr = 'x'", "providers.acme.base_ulr", "did you mean `base_url`?"),
 ]
 
@@ -249,3 +263,88 @@ def test_settings_do_not_change(load):
 def test_a_secret_of_an_empty_variable_is_missing():
     with pytest.raises(ConfigError, match="KEY is not set or empty"):
         resolve_secret("env:KEY", {"KEY": " "}, "here")
+
+
+TLS = "[server]\ntls_cert = 'cert.pem'\ntls_key = 'key.pem'"
+
+
+@pytest.fixture
+def certificate(tmp_path, monkeypatch) -> trustme.LeafCert:
+    monkeypatch.chdir(tmp_path)
+    issued = trustme.CA().issue_cert("llm.example.com")
+    issued.cert_chain_pems[0].write_to_path("cert.pem")
+    issued.private_key_pem.write_to_path("key.pem")
+    return issued
+
+
+def test_a_certificate_and_its_key_are_taken(certificate, load):
+    assert load(TLS).server.tls_cert == Path("cert.pem")
+
+
+@pytest.mark.parametrize(
+    ("file", "content", "words"),
+    [
+        ("cert.pem", b"not a certificate", "tls_cert cert.pem and tls_key key.pem are no certificate chain"),
+        (
+            "key.pem",
+            trustme.CA().issue_cert("a").private_key_pem.bytes(),
+            "key.pem is not the key of tls_cert cert.pem",
+        ),
+        ("key.pem", b"", "convert or correct them"),
+    ],
+    ids=["no certificate", "the key of another", "no key"],
+)
+def test_tls_files_that_cannot_be_used_are_told_before_anything_starts(certificate, load, file, content, words):
+    Path(file).write_bytes(content)
+    with pytest.raises(ConfigError) as caught:
+        load(TLS)
+    assert str(caught.value).startswith("gateway.toml: server: ")
+    assert words in str(caught.value)
+
+
+def test_a_header_may_name_a_secret(load):
+    Path("team.txt").write_text("research\n")
+    text = "[providers.acme]\nheaders = { x-team = 'file:team.txt', x-tenant = 'env:TENANT', x-plain = 'a b' }"
+    settings = load(text, TENANT=SECRET)
+    assert settings.provider_headers["acme"] == {"x-team": "research", "x-tenant": SECRET, "x-plain": "a b"}
+    assert SECRET not in repr(settings)
+
+
+def test_what_a_later_file_says_of_headers_replaces_the_earlier(load):
+    Path("catalog.d").mkdir()
+    Path("catalog.d/acme.toml").write_text("[providers.acme]\nheaders = { x-team = 'a', x-old = 'b' }")
+    assert load().provider_headers["acme"] == {"x-team": "a", "x-old": "b"}
+    assert load("[providers.acme]\nheaders = { x-team = 'c' }").provider_headers["acme"] == {"x-team": "c"}
+
+
+def test_a_provider_that_a_later_file_switches_on_has_the_key_of_the_earlier(load):
+    Path("catalog.d").mkdir()
+    Path("catalog.d/acme.toml").write_text("[providers.acme]\nenabled = false\napi_key = 'env:ACME_KEY'")
+    assert load("[providers.acme]\nenabled = true", ACME_KEY="acme-1").provider_keys["acme"] == ("acme-1",)
+    assert "acme" not in load().provider_keys
+
+
+CHANGES = {
+    "server.drain_s": "[server]\ndrain_s = 1",
+    "server.trusted_proxies": "[server]\ntrusted_proxies = ['10.0.0.0/8']",
+    "server.host": "[server]\nhost = '127.0.0.2'",
+    "server.port": "[server]\nport = 1",
+    "store.url": "[store]\nurl = 'sqlite:///other.db'",
+    "shared.url": "[shared]\nurl = 'redis://127.0.0.1'",
+    "embedded.idle_stop_s": "[embedded]\nidle_stop_s = 1",
+    "embedded.cache_dir": "[embedded]\ncache_dir = '/c'",
+}
+
+
+@pytest.mark.parametrize(("key", "text"), CHANGES.items(), ids=list(CHANGES))
+def test_what_needs_a_new_start_is_named_and_stays_as_it_runs(load, key, text):
+    running, changed = load(), load(f"{text}\n[gateway]\nkeepalive_s = 3")
+    assert keys_for_next_start(running, changed) == (key,)
+    kept = taken_over(running, changed)
+    assert keys_for_next_start(running, kept) == ()
+    assert kept.gateway.keepalive_s == 3
+
+
+def test_what_can_be_taken_over_asks_for_no_start(load):
+    text = "[server]\ncors_origins = ['*']\nmax_body_bytes = 2048\n[auth]\nmaster_key = 'sk-2'\n[pages]\npublic = false"
+    assert keys_for_next_start(load(), load(text)) == ()

@@ -14,7 +14,7 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,21 +28,19 @@ from trunkline.api.data_plane import DataPlane
 from trunkline.api.forward import Forwarder
 from trunkline.api.models import ModelList
 from trunkline.api.server import ServerProtocol
-from trunkline.cli.lifeline import end_with_parent
+from trunkline.cli.lifeline import SignalFreeServer, end_with_parent
 from trunkline.cli.logs import make_logger
-from trunkline.embedded.machine import runtime_reasons
-from trunkline.embedded.offers import local_layer
 from trunkline.embedded.supervisor import LocalModels, LocalOptions
 from trunkline.embedded.transport import SmallModelTransport
 from trunkline.errors import ConfigError, StoreError, TrunklineError
-from trunkline.execution.gateway import Clock, Gateway
+from trunkline.execution.gateway import Clock, Gateway, Snapshot
 from trunkline.execution.transport.client import HttpTransport
 from trunkline.execution.transport.options import TransportOptions
 from trunkline.records.recovery import recover
 from trunkline.records.writer import RecordWriter
 from trunkline.routing.health import Health
-from trunkline.settings import Settings, load_settings
-from trunkline.snapshot import build
+from trunkline.settings import ServerSettings, Settings, load_settings, taken_over
+from trunkline.snapshot import build, build_with_servers, local_layers
 from trunkline.storage.keys_sync import KeyFeed
 from trunkline.storage.sqlite_batch import SqliteBatch
 from trunkline.storage.url import sqlite_path
@@ -50,6 +48,8 @@ from trunkline.storage.writer_claim import WriterClaim
 
 KEY_POLL_S = 0.5
 """A revoked key stops working within this, wherever it was revoked."""
+STORE_LOOK_S = 1.0
+"""How often it is looked whether the store takes records."""
 SMALL_LOCAL = "small-local"
 
 
@@ -110,30 +110,33 @@ async def _serve(settings: Settings, listener: socket.socket, console: str, writ
     )
     small = SmallModelTransport(http, models, lambda: f"call_{os.urandom(12).hex()}")
     clock = _clock()
-    gateway = Gateway(build(settings, _local_layers(settings)), {"": http, SMALL_LOCAL: small}, Health(), writer, clock)
+    gateway = Gateway(build_with_servers(settings, {}), {"": http, SMALL_LOCAL: small}, Health(), writer, clock)
     keys = Keys(settings)
+    cors = Cors(settings.server.cors_origins)
+    readiness = Readiness(writer, http, log)
     plane = DataPlane(
-        gateway,
-        keys.authenticate,
-        ModelList(gateway),
-        Forwarder(http, console),
-        Cors(settings.server.cors_origins),
-        lambda: _readiness(writer, http),
-        log,
+        gateway, keys.authenticate, ModelList(gateway), Forwarder(http, console), cors, readiness.state, log
     )
-    reload = Reload(gateway, settings, log)
-    server = _Server(_uvicorn_config(plane, settings))
+    server = SignalFreeServer(_uvicorn_config(plane, settings))
+
+    def take_over(changed: Settings) -> None:
+        keys.take_over(changed)
+        cors.allow(changed.server.cors_origins)
+        _renew_certificate(server, changed.server, log)
+
+    reload = Reload(gateway, settings, take_over, log)
     loop = asyncio.get_running_loop()
     loop.add_signal_handler(signal.SIGHUP, reload.begin)
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, server.handle_exit, number, None)
-    polling = loop.create_task(keys.keep_fresh(log))
+    polling = [loop.create_task(keys.keep_fresh(log)), loop.create_task(readiness.watch())]
     reload.look_around()
     _spare_the_collector()
     try:
         await server.serve(sockets=[listener])
     finally:
-        polling.cancel()
+        for task in polling:
+            task.cancel()
         await reload.stop()
         await small.aclose()
         keys.close()
@@ -144,14 +147,6 @@ def _spare_the_collector() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(10_000, 20, 50)
-
-
-class _Server(uvicorn.Server):
-    """uvicorn with the signals left to us: its own handling ends the process before the last records are stored."""
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        yield
 
 
 def _uvicorn_config(app: DataPlane, settings: Settings) -> uvicorn.Config:
@@ -165,6 +160,8 @@ def _uvicorn_config(app: DataPlane, settings: Settings) -> uvicorn.Config:
         interface="asgi3",
         access_log=False,
         log_config=None,
+        # Its warnings are about malformed requests: anybody could fill the log with them, before any key.
+        log_level="error",
         server_header=False,
         # Whom to believe about the caller's address; without any, the headers are not even looked at.
         proxy_headers=bool(server.trusted_proxies),
@@ -177,14 +174,31 @@ def _uvicorn_config(app: DataPlane, settings: Settings) -> uvicorn.Config:
     )
 
 
+def _renew_certificate(server: uvicorn.Server, settings: ServerSettings, log: Any) -> None:
+    """New connections get what is in the certificate's files now."""
+    context = server.config.ssl
+    if context is None or settings.tls_cert is None:
+        return
+    try:
+        context.load_cert_chain(settings.tls_cert, settings.tls_key, password=lambda: "")
+    except OSError as error:
+        log.error("the certificate is not renewed, the old one stays", error=str(error))
+
+
 class Keys:
     """The keys that hold, followed in the store. Lives as long as the process."""
 
     def __init__(self, settings: Settings) -> None:
-        secrets = load_or_make(settings.secrets_path)
+        self._secrets = load_or_make(settings.secrets_path)
         self._feed = KeyFeed(settings.store.url)
-        self._ring = KeyRing(secrets.pepper, master_key=settings.auth.master_key or secrets.master_key)
+        self._known: list[ApiKey] = []
+        self.take_over(settings)
         self._take(self._feed.poll())
+
+    def take_over(self, settings: Settings) -> None:
+        """From now on the master key of these settings holds, and no earlier one. The store's keys go on holding."""
+        master_key = settings.auth.master_key or self._secrets.master_key
+        self._ring = KeyRing(self._secrets.pepper, master_key=master_key, keys=self._known)
 
     def authenticate(self, secret: str, now_ms: float) -> ApiKey | None:
         """The key of a secret. One that is not known may have been made a moment ago, so the store is asked."""
@@ -212,6 +226,7 @@ class Keys:
     def _take(self, keys: list[ApiKey] | None) -> bool:
         if keys is None:
             return False
+        self._known = keys
         self._ring.replace(keys)
         return True
 
@@ -219,54 +234,82 @@ class Keys:
 class Reload:
     """Takes over a changed file, catalog, or set of servers on this machine, without dropping a stream. Lives as long as the process."""
 
-    def __init__(self, gateway: Gateway, settings: Settings, log: Any) -> None:
+    def __init__(self, gateway: Gateway, settings: Settings, take_over: Callable[[Settings], None], log: Any) -> None:
         self._gateway = gateway
         self._settings = settings
+        self._take_over = take_over
         self._log = log
+        self._servers: Mapping[str, Any] = {}
+        """The layer of the servers that were found last."""
+        self._asked = False
+        self._reading: asyncio.Task[None] | None = None
         self._looking: asyncio.Task[None] | None = None
 
     def begin(self) -> None:
-        """On SIGHUP. A file that is wrong is refused as a whole, and the old state stays."""
-        try:
-            settings = load_settings(self._settings.path, self._settings.env)
-            snapshot = build(settings, _local_layers(settings))
-        except TrunklineError as error:
-            self._log.error("reload refused, the old configuration stays", error=str(error))
-            return
-        self._settings = settings
-        self._gateway.snapshot = snapshot
-        self._log.info("reloaded", catalog=snapshot.catalog.version, models=len(snapshot.catalog.models))
-        self.look_around()
+        """On SIGHUP. The file is read as it is after the last call; while it is read, requests go on."""
+        self._asked = True
+        if self._reading is None or self._reading.done():
+            self._reading = asyncio.get_running_loop().create_task(self._read_on())
 
     def look_around(self) -> None:
         """Look for model servers on this machine, beside everything else, and offer them too."""
-        if self._settings.detect.local_servers and (self._looking is None or self._looking.done()):
+        if self._settings.detect.local_servers:
             self._looking = asyncio.get_running_loop().create_task(self._look(self._settings))
 
     async def stop(self) -> None:
         """End what is under way."""
-        if self._looking is not None:
-            self._looking.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._looking
+        await _end(self._reading)
+        await _end(self._looking)
+
+    async def _read_on(self) -> None:
+        while self._asked:
+            self._asked = False
+            # A look that ended in between would be overwritten; it starts anew afterwards.
+            await _end(self._looking)
+            await self._read()
+            self.look_around()
+
+    async def _read(self) -> None:
+        """A file that is wrong is refused as a whole, and the old state stays."""
+        try:
+            settings, snapshot = await asyncio.to_thread(self._changed)
+        except TrunklineError as error:
+            self._log.error("reload refused, the old configuration stays", error=str(error))
+            return
+        except Exception:  # noqa: BLE001 - a background loop: whatever a file makes of our code, requests go on
+            self._log.exception("reload failed, the old configuration stays")
+            return
+        self._settings = settings
+        self._gateway.snapshot = snapshot
+        self._take_over(settings)
+        self._log.info("reloaded", catalog=snapshot.catalog.version, models=len(snapshot.catalog.models))
+
+    def _changed(self) -> tuple[Settings, Snapshot]:
+        """In a thread: hundreds of models take longer to check than a stream should wait. Servers that were found stay until the next look."""
+        settings = taken_over(self._settings, load_settings(self._settings.path, self._settings.env))
+        return settings, build_with_servers(settings, self._servers if settings.detect.local_servers else {})
 
     async def _look(self, settings: Settings) -> None:
         from trunkline.embedded.detect import detect, detected_layer
 
         found = await detect(settings.env, own_ports=(settings.server.port,))
-        if not found.found or settings is not self._settings:
+        servers = detected_layer(found)
+        if servers == self._servers:
             return
         try:
-            self._gateway.snapshot = build(settings, [*_local_layers(settings), detected_layer(found)])
+            snapshot = await asyncio.to_thread(build, settings, [*local_layers(settings), servers])
         except TrunklineError as error:
             self._log.error("servers on this machine cannot be offered", error=str(error))
             return
+        self._servers = servers
+        self._gateway.snapshot = snapshot
         self._log.info("servers on this machine", names=[server.name for server in found.found])
 
 
-def _local_layers(settings: Settings) -> list[Mapping[str, Any]]:
-    """Of the models that can run here. What cannot is explained by `doctor` and `run`, not offered."""
-    return [local_layer(settings.cache_dir)] if settings.embedded.enabled and not runtime_reasons() else []
+async def _end(task: "asyncio.Task[None] | None") -> None:
+    if task is not None:
+        task.cancel()
+        await asyncio.wait({task})
 
 
 def _clock() -> Clock:
@@ -282,19 +325,46 @@ def _clock() -> Clock:
     )
 
 
-def _readiness(writer: RecordWriter, http: HttpTransport) -> dict[str, Any]:
-    stats, upstream = writer.stats(), http.stats()
-    return {
-        "ready": not stats.last_error,
-        "store": {
-            "queued": stats.queued,
-            "written": stats.written,
-            "failures": stats.failures,
-            "last_error": stats.last_error,
-            "oldest_waiting_s": stats.oldest_waiting_s,
-        },
-        "upstream": {"open": upstream.open, "idle": upstream.idle, "created": upstream.created},
-    }
+class Readiness:
+    """What `/readyz` says, and the store's failures in the log. Lives as long as the process."""
+
+    def __init__(self, writer: RecordWriter, http: HttpTransport, log: Any) -> None:
+        self._writer = writer
+        self._http = http
+        self._log = log
+        self._told = ""
+
+    def state(self) -> dict[str, Any]:
+        """Ready is who can take requests now: not while records cannot be stored, nor while as many wait as may."""
+        stats, upstream, full = self._writer.stats(), self._http.stats(), self._writer.is_full
+        return {
+            "ready": not stats.last_error and not full,
+            "store": {
+                "queued": stats.queued,
+                "full": full,
+                "written": stats.written,
+                "failures": stats.failures,
+                # Everyone may read this page; the error itself names paths.
+                "last_error": "the store cannot be written; see the log" if stats.last_error else "",
+                "oldest_waiting_s": stats.oldest_waiting_s,
+            },
+            "upstream": {"open": upstream.open, "idle": upstream.idle, "created": upstream.created},
+        }
+
+    async def watch(self) -> None:
+        """Log each new failure of the store, and its end, until cancelled."""
+        while True:
+            self.tell()
+            await asyncio.sleep(STORE_LOOK_S)
+
+    def tell(self) -> None:
+        """Log the store's failure, or that it has ended, where that is new."""
+        error, before = self._writer.stats().last_error, self._told
+        self._told = error
+        if error and error != before:
+            self._log.error("records cannot be stored, they wait", error=error)
+        elif before and not error:
+            self._log.info("records are stored again")
 
 
 if __name__ == "__main__":

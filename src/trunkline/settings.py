@@ -11,7 +11,7 @@ import difflib
 import ipaddress
 import os
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
@@ -20,6 +20,7 @@ from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
+from trunkline.catalog.credentials import fault_of_key, names_a_secret
 from trunkline.catalog.load import overlay_layers
 from trunkline.catalog.schema import CatalogLayer, ProviderLayer, parse_layer
 from trunkline.errors import ConfigError
@@ -90,6 +91,8 @@ class ServerSettings(_Section):
         for path in (self.tls_cert, self.tls_key):
             if path is not None and not path.is_file():
                 raise ValueError(f"names {path}, which is no file; correct the path")
+        if self.tls_cert is not None and self.tls_key is not None:
+            _try_certificate(self.tls_cert, self.tls_key)
         return self
 
 
@@ -177,6 +180,17 @@ class _File(_Section):
     pages: PagesSettings = PagesSettings()
 
 
+NEEDS_START: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {
+        "server": ("host", "port", "tls_cert", "tls_key", "trusted_proxies", "drain_s"),
+        "store": ("url",),
+        "shared": ("url",),
+        "embedded": ("idle_stop_s", "cache_dir"),
+    }
+)
+"""Section -> keys that a running gateway does not take over; everything else it does."""
+
+
 @dataclass(frozen=True)
 class Settings:
     """Everything the operator decided. Lives as long as the process, or until a reload puts a new one in its place."""
@@ -192,9 +206,14 @@ class Settings:
     detect: DetectSettings
     pages: PagesSettings
     catalog_layer: CatalogLayer
+    """Models and providers of the file itself."""
+    overlays: tuple[CatalogLayer, ...]
+    """`catalog.d/*.toml`, weaker than the file."""
     provider_keys: Mapping[str, tuple[str, ...]] = field(repr=False)
     """Provider -> its keys from the file, resolved. Keys from the usual variables are not here: see `Provider.key_env`
     and `env`."""
+    provider_headers: Mapping[str, Mapping[str, str]] = field(repr=False)
+    """Provider -> the headers that the operator wrote for it, secrets in them resolved."""
     env: Mapping[str, str] = field(repr=False)
     """The environment as it was found. Never shown."""
 
@@ -230,6 +249,11 @@ class Settings:
         return _overlay_dir(self.path)
 
     @property
+    def own_layers(self) -> tuple[CatalogLayer, ...]:
+        """All that the operator wrote about models and providers, the strongest last."""
+        return (*self.overlays, self.catalog_layer)
+
+    @property
     def address(self) -> str:
         """The address to give to clients, without a path."""
         return self.server.public_url or self.local_address
@@ -252,17 +276,50 @@ def load_settings(path: Path | None = None, env: Mapping[str, str] | None = None
     layer = _layer(raw, str(path or "trunkline.toml"), faults)
     file = _validated(raw, path, environment, faults)
     auth = _resolved_auth(file.auth, environment, f"{path}: auth.master_key", faults)
-    keys = _provider_keys([*_overlays(path, faults), layer], environment, faults)
+    overlays = tuple(_overlays(path, faults))
+    own = (*overlays, layer)
+    keys = _provider_keys(own, environment, faults)
+    headers = _provider_headers(own, environment, faults)
     if faults:
         raise _config_error(faults)
     sections = {name: getattr(file, name) for name in _File.model_fields if name != "auth"}
-    return Settings(path=path, auth=auth, catalog_layer=layer, provider_keys=keys, env=environment, **sections)
+    return Settings(
+        path=path,
+        auth=auth,
+        catalog_layer=layer,
+        overlays=overlays,
+        provider_keys=keys,
+        provider_headers=headers,
+        env=environment,
+        **sections,
+    )
 
 
 def with_address(settings: Settings, host: str | None = None, port: int | None = None) -> Settings:
     """The same settings, listening elsewhere: what `--host` and `--port` mean."""
     changed = {key: value for key, value in (("host", host), ("port", port)) if value is not None}
     return replace(settings, server=settings.server.model_copy(update=changed))
+
+
+def keys_for_next_start(running: Settings, changed: Settings) -> tuple[str, ...]:
+    """The changed keys that a running gateway does not take over, as `section.key`."""
+    return tuple(
+        f"{section}.{key}"
+        for section, keys in NEEDS_START.items()
+        for key in keys
+        if getattr(getattr(running, section), key) != getattr(getattr(changed, section), key)
+    )
+
+
+def taken_over(running: Settings, changed: Settings) -> Settings:
+    """The changed settings, but for what only a new start changes: that stays as it runs."""
+    sections = {
+        section: getattr(changed, section).model_copy(
+            update={key: getattr(getattr(running, section), key) for key in keys}
+        )
+        for section, keys in NEEDS_START.items()
+    }
+    return replace(changed, **sections)
 
 
 def resolve_secret(text: str, env: Mapping[str, str], where: str) -> str:
@@ -278,8 +335,9 @@ def resolve_secret(text: str, env: Mapping[str, str], where: str) -> str:
     secret = secret.strip()
     if not secret:
         raise ConfigError(mend, where=where)
-    if not (secret.isascii() and secret.isprintable()) or " " in secret:
-        raise ConfigError("holds blanks, control or non-ASCII characters, which no key has; copy it anew", where=where)
+    fault = fault_of_key(secret)
+    if fault:
+        raise ConfigError(fault, where=where)
     return secret
 
 
@@ -396,13 +454,36 @@ def _provider_keys(
 ) -> Mapping[str, tuple[str, ...]]:
     """Of all layers that may hold keys; what a later one says of a provider's keys replaces the earlier."""
     keys: dict[str, tuple[str, ...]] = {}
+    for where, slug, provider in _needed(layers):
+        found = tuple(_resolved(text, env, f"{where}.{key}", faults) for key, text in _named_secrets(provider))
+        keys.update({slug: found} if found else {})
+    return MappingProxyType(keys)
+
+
+def _provider_headers(
+    layers: Sequence[CatalogLayer], env: Mapping[str, str], faults: list[str]
+) -> Mapping[str, Mapping[str, str]]:
+    """The same for headers: a value is sent as it stands, or names a secret as a key does."""
+    headers: dict[str, Mapping[str, str]] = {}
+    for where, slug, provider in _needed(layers):
+        if "headers" in provider.model_fields_set:
+            headers[slug] = {
+                name: _resolved(text, env, f"{where}.headers.{name}", faults) if names_a_secret(text) else text
+                for name, text in provider.headers.items()
+            }
+    return MappingProxyType(headers)
+
+
+def _needed(layers: Sequence[CatalogLayer]) -> Iterator[tuple[str, str, ProviderLayer]]:
+    """Place, slug and words of every provider in every layer, but for those that are switched off in the end."""
+    enabled: dict[str, bool] = {}
+    for layer in layers:
+        said = {slug: one.enabled for slug, one in layer.providers.items() if "enabled" in one.model_fields_set}
+        enabled.update(said)
     for layer in layers:
         for slug, provider in layer.providers.items():
-            named = _named_secrets(provider) if provider.enabled else []
-            where = f"{layer.where}: providers.{slug}"
-            found = tuple(_resolved(text, env, f"{where}.{key}", faults) for key, text in named)
-            keys.update({slug: found} if found else {})
-    return MappingProxyType(keys)
+            if enabled.get(slug, True):
+                yield f"{layer.where}: providers.{slug}", slug, provider
 
 
 def _named_secrets(provider: ProviderLayer) -> list[tuple[str, str]]:
@@ -437,6 +518,28 @@ def _config_error(faults: list[str]) -> ConfigError:
     error = ConfigError(faults[0] if len(faults) == 1 else f"{len(faults)} things are wrong:{listed}")
     error.where = faults[0].rpartition(": ")[0] or faults[0]
     return error
+
+
+def _try_certificate(cert: Path, key: Path) -> None:
+    """Take the two files as the server will. ValueError where it could not."""
+    import ssl
+
+    try:
+        # A key with a password would ask for it on the terminal, of which a service has none.
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(cert, key, password=lambda: "")
+    except ssl.SSLError as error:
+        if error.reason == "KEY_VALUES_MISMATCH":
+            raise ValueError(
+                f"tls_key {key} is not the key of tls_cert {cert}; name the two that belong together"
+            ) from None
+        raise ValueError(
+            f"tls_cert {cert} and tls_key {key} are no certificate chain and key without a password in PEM form "
+            f"({error.reason or 'unreadable'}); convert or correct them"
+        ) from None
+    except OSError as error:
+        raise ValueError(
+            f"tls_cert {cert} or tls_key {key} cannot be read: {error.strerror}; check their owner and mode"
+        ) from None
 
 
 def _is_network(text: str) -> bool:

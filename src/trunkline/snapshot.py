@@ -1,27 +1,25 @@
 """From settings to the state of configuration that requests see. In: `Settings`, and what was found on this machine. Out: a `Snapshot`."""
 
+import contextlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from trunkline.catalog.load import load
 from trunkline.catalog.schema import CatalogLayer, parse_layer
 from trunkline.catalog.types import Catalog, Offer
+from trunkline.errors import ConfigError
 from trunkline.execution.gateway import Policy, Snapshot
 from trunkline.ir.usage import Usage
 from trunkline.pricing.rate import RateCard
 from trunkline.pricing.types import Cost
-from trunkline.providers.accounts import Absent, Account, resolve
+from trunkline.providers.accounts import Absent, Account, Written, resolve
 from trunkline.settings import Settings
 
 
 def build(settings: Settings, found: Sequence[Mapping[str, Any]] = ()) -> Snapshot:
-    """Everything in force. `found` are layers of this machine (local models, servers), weaker than the operator's file. Raises ConfigError."""
+    """Everything in force. `found` are layers of this machine (local models, servers), weaker than the operator's files. Raises ConfigError."""
     layers: list[CatalogLayer] = [parse_layer(layer, "found on this machine") for layer in found]
-    catalog = load(
-        [*layers, settings.catalog_layer],
-        downloaded=settings.downloaded_catalog,
-        overlay_dir=settings.overlay_dir,
-    )
+    catalog = load([*layers, *settings.own_layers], downloaded=settings.downloaded_catalog)
     policy = Policy(
         include_cost=settings.gateway.include_cost,
         require_parameters=settings.gateway.require_parameters,
@@ -32,14 +30,38 @@ def build(settings: Settings, found: Sequence[Mapping[str, Any]] = ()) -> Snapsh
     return Snapshot(catalog, accounts_of(catalog, settings), policy, _Pricer())
 
 
+def build_with_servers(settings: Settings, servers: Mapping[str, Any]) -> Snapshot:
+    """The same with local models and the layer of servers on this machine. The servers give way where they do not go with the operator's files."""
+    local = local_layers(settings)
+    if servers:
+        with contextlib.suppress(ConfigError):
+            return build(settings, [*local, servers])
+    return build(settings, local)
+
+
+def local_layers(settings: Settings) -> list[Mapping[str, Any]]:
+    """Of the models that can run here. What cannot is explained by `doctor` and `run`, not offered."""
+    if not settings.embedded.enabled:
+        return []
+    from trunkline.embedded.machine import runtime_reasons
+    from trunkline.embedded.offers import local_layer
+
+    return [] if runtime_reasons() else [local_layer(settings.cache_dir)]
+
+
 def accounts_of(catalog: Catalog, settings: Settings) -> dict[str, Account | Absent]:
     """Of every provider, how it is reached, or why it is not."""
     return {
-        slug: resolve(
-            provider, settings.catalog_layer.providers.get(slug), settings.provider_keys.get(slug, ()), settings.env
-        )
-        for slug, provider in catalog.providers.items()
+        slug: resolve(provider, _written(slug, settings), settings.env) for slug, provider in catalog.providers.items()
     }
+
+
+def _written(slug: str, settings: Settings) -> Written:
+    return Written(
+        layers=[layer.providers[slug] for layer in settings.own_layers if slug in layer.providers],
+        keys=settings.provider_keys.get(slug, ()),
+        headers=settings.provider_headers.get(slug),
+    )
 
 
 class _Pricer:

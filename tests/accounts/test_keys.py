@@ -1,3 +1,4 @@
+import msgspec
 import pytest
 
 from trunkline.accounts.keys import MASTER_ID, ApiKey, IssuedKey, KeyRing, hash_secret, is_valid, issue_key, new_secret
@@ -70,6 +71,39 @@ def test_a_revoked_key_is_refused_from_the_next_replace_on():
     revoked = ApiKey("key_1", "alice", issued.key.hash, "hint", NOW_MS, revoked_ms=NOW_MS)
     keys.replace([revoked])
     assert keys.authenticate(issued.secret, NOW_MS) is None
+
+
+def test_a_key_that_was_used_does_not_outlive_its_deletion_or_its_new_expiry():
+    issued = issue()
+    keys = ring(issued.key)
+    assert keys.authenticate(issued.secret, NOW_MS) == issued.key
+    keys.replace([msgspec.structs.replace(issued.key, expires_ms=NOW_MS)])
+    assert keys.authenticate(issued.secret, NOW_MS) is None
+    keys.replace([])
+    assert keys.authenticate(issued.secret, NOW_MS - 1) is None
+
+
+def test_a_secret_that_was_refused_is_known_as_soon_as_its_key_is():
+    issued = issue()
+    keys = ring()
+    assert keys.authenticate(issued.secret, NOW_MS) is None
+    keys.replace([issued.key])
+    assert keys.authenticate(issued.secret, NOW_MS) == issued.key
+
+
+def test_wrong_secrets_take_no_memory():
+    keys = ring(issue().key)
+    for number in range(100):
+        keys.authenticate(f"sk-tl-{number}", NOW_MS)
+    assert keys._proven == {}
+
+
+def test_a_known_secret_is_hashed_once(monkeypatch):
+    issued = issue()
+    keys = ring(issued.key)
+    keys.authenticate(issued.secret, NOW_MS)
+    monkeypatch.setattr("trunkline.accounts.keys.hash_secret", None)
+    assert keys.authenticate(issued.secret, NOW_MS) == issued.key
 
 
 def test_a_key_is_valid_until_it_expires_or_is_revoked():

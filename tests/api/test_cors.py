@@ -26,3 +26,9 @@ def test_no_answer_is_ever_for_cookies() -> None:
         told = [*cors.headers(APP), *cors.preflight([(b"access-control-request-headers", b"x-one")])]
         assert b"access-control-allow-credentials" not in dict(told)
         assert dict(told)[b"access-control-allow-headers"] == b"x-one"
+
+
+def test_pages_may_read_the_headers_that_clients_act_on() -> None:
+    exposed = dict(Cors(("*",)).headers(APP))[b"access-control-expose-headers"].split(b", ")
+    for name in (b"retry-after", b"retry-after-ms", b"x-should-retry", b"x-request-id", b"x-zenmux-requestid"):
+        assert name in exposed

@@ -238,3 +238,39 @@ def test_a_bad_file_is_named(tmp_path: Path, text: bytes, fault: str) -> None:
     (tmp_path / "bad.toml").write_bytes(text)
     with pytest.raises(ConfigError, match=rf"bad\.toml.*{fault}"):
         load(shipped=False, overlay_dir=tmp_path)
+
+
+def spoken(urls: dict[str, str], protocols: list[str], **more: Any) -> Catalog:
+    model = {"slug": "acme/b", "offers": [{"provider": "acme", "protocols": protocols, **more}]}
+    return load([layer({"acme": {"base_urls": urls}}, [model])], shipped=False)
+
+
+def test_an_offer_speaks_only_what_its_provider_has_an_address_for() -> None:
+    urls = {"anthropic.messages": "https://a.example"}
+    assert offer(spoken(urls, ["openai.chat", "anthropic.messages"]), "acme", "acme/b").protocols == (
+        "anthropic.messages",
+    )
+
+
+def test_an_offer_without_an_address_for_any_of_its_protocols_is_refused_with_the_mend() -> None:
+    with pytest.raises(ConfigError) as caught:
+        spoken({"anthropic.messages": "https://a.example"}, ["openai.chat"])
+    assert str(caught.value) == (
+        'trunkline.toml: models["acme/b"].offers["acme"]: [providers.acme] has addresses for anthropic.messages, this offer '
+        "speaks openai.chat: add an address for one of them to [providers.acme], or correct `protocols`"
+    )
+    assert (
+        spoken({"anthropic.messages": "https://a.example"}, ["openai.chat"], enabled=False).models["acme/b"].offers
+        == ()
+    )
+
+
+def test_new_addresses_of_a_shipped_provider_keep_the_protocols_that_they_are_for() -> None:
+    catalog = load([layer({"openai": {"base_urls": {"openai.chat": "https://api.openai.com/v1"}}})])
+    assert offer(catalog, "openai").protocols == ("openai.chat",)
+    with pytest.raises(ConfigError, match=r"trunkline\.toml: providers\.openai\.base_urls: has addresses for gemini"):
+        load([layer({"openai": {"base_urls": {"gemini": "https://a.example"}}})])
+
+
+def test_a_provider_without_any_address_is_no_fault_of_the_file() -> None:
+    assert spoken({}, ["openai.chat"]).models["acme/b"].offers[0].protocols == ("openai.chat",)

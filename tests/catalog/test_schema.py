@@ -79,6 +79,13 @@ WRONG = [
     ({"providers": {"acme": {"auth": "basic"}}}, "providers.acme.auth", '"header:NAME"'),
     ({"providers": {"acme": {"key_env": "sk-live-123"}}}, "providers.acme.key_env", "a key itself belongs in `api_key`"),
     ({"providers": {"acme": {"headers": {"X-A": "a\r\nb"}}}}, "providers.acme.headers", "line ends"),
+    ({"providers": {"acme": {"headers": {"X-A": "ключ"}}}}, "providers.acme.headers", "non-ASCII"),
+    ({"providers": {"acme": {"headers": {"X A": "a"}}}}, "providers.acme.headers", "'X A' is no header name"),
+    ({"providers": {"acme": {"headers": {"": "a"}}}}, "providers.acme.headers", "is no header name"),
+    ({"providers": {"acme": {"headers": {"Host": "a"}}}}, "providers.acme.headers", "take it out"),
+    ({"providers": {"acme": {"headers": {"Authorization": "a"}}}}, "providers.acme.headers", "put the key into `api_key`"),
+    ({"providers": {"acme": {"headers": {"x-api-key": "a"}}}}, "providers.acme.headers", 'auth = "header:x-api-key"'),
+    ({"providers": {"acme": {"auth": "header:Host"}}}, "providers.acme.auth", "the gateway writes itself"),
     ({"providers": {"acme": {"data_policy": {"retention": 3}}}}, "providers.acme.data_policy.retention", "`retention_days`"),
     ({"providers": {"acme": {"enabled": "yes"}}}, "providers.acme.enabled", "valid boolean"),
     ({"providers": {"Acme Inc": {}}}, "providers", "small letters"),
@@ -146,3 +153,9 @@ def test_a_toml_date_and_its_text_mean_the_same() -> None:
         for day in ("2026-04-16", datetime.date(2026, 4, 16))
     ]
     assert written == ["2026-04-16"] * 2
+
+
+def test_a_header_that_is_refused_is_told_without_its_value() -> None:
+    assert "sk-live" not in faults(
+        {"providers": {"acme": {"headers": {"Authorization": "Bearer sk-live-1", "a b": "sk-live-2"}}}}
+    )

@@ -140,3 +140,13 @@ class TestO4Mini:
 def test_reading_the_shipped_catalog_imports_no_checker() -> None:
     code = "import sys, trunkline.catalog.load as load; load.load(); sys.exit('pydantic' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+@EVERY_OFFER
+def test_reasoning_goes_under_the_name_that_the_provider_takes(offer: Offer) -> None:
+    """Together (https://docs.together.ai/docs/inference/chat/reasoning) and OpenRouter take `reasoning` itself."""
+    rename = CATALOG.providers[offer.provider].rename
+    if "reasoning_effort" in (offer.supported_parameters or ()) and offer.provider != "together":
+        assert rename["reasoning"] == "reasoning_effort"
+    if offer.provider in ("together", "openrouter"):
+        assert "reasoning" not in rename

@@ -189,7 +189,7 @@ def test_the_endpoints_of_a_model_tell_each_offer(gateway, name) -> None:
     assert (openai["context_length"], openai["max_completion_tokens"]) == (200_000, 100_000)
     assert "stop" in openai["supported_parameters"]
     assert "temperature" not in openai["supported_parameters"]
-    assert openai["protocols"] == ["openai.chat", "openai.responses"]
+    assert openai["protocols"] == ["openai.chat"]
     assert openai["data_policy"]["training"] is False
     assert openai["callable"]
     assert {"first_token_latency_ms", "throughput_tokens_per_second", "uptime_percent"} <= openai["figures"].keys()

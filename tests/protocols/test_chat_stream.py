@@ -7,7 +7,7 @@ import pytest
 
 from trunkline.protocols.openai_chat.answer import put_cost as put_cost_into_answer
 from trunkline.protocols.openai_chat.answer import read
-from trunkline.protocols.openai_chat.stream import StreamObserver, has_usage, put_cost
+from trunkline.protocols.openai_chat.stream import StreamObserver, has_usage, is_plain, put_cost
 from trunkline.protocols.sse import data_of, event
 
 
@@ -141,3 +141,34 @@ def test_a_whole_answer_is_read_for_the_record() -> None:
 def test_cost_goes_into_the_usage_of_an_answer_that_has_none_too() -> None:
     out = put_cost_into_answer(b'{"id":"c","usage":null}', b'{"prompt_tokens":4}', b"0.25", b'{"prompt":0.25}')
     assert json.loads(out)["usage"] == {"prompt_tokens": 4, "cost": 0.25, "cost_details": {"prompt": 0.25}}
+
+
+@pytest.mark.parametrize(
+    ("block", "plain"),
+    [
+        (delta(content="a [DONE"), True),
+        (delta(content='"usage": {"error": "x"}'), True),
+        (chunk(choices=[{"delta": {"content": "a"}, "finish_reason": None}], usage=None, error=None), True),
+        (b": comment\n\n", True),
+        (delta(finish="stop"), False),
+        (delta(content="a") + b"data: [DONE]\n\n", False),
+        (chunk(usage={"prompt_tokens": 1}), False),
+        (chunk(error={"message": "x"}), False),
+        (chunk(error="x"), False),
+        (b'data: {"choices":[{"finish_reason" :\t"stop"}]}\n\n', False),
+    ],
+)
+def test_plain_events_are_told_from_those_that_say_more(block: bytes, plain: bool) -> None:
+    assert is_plain(block) is plain
+
+
+def test_events_that_are_passed_by_count_in_estimates_about_as_if_they_were_read() -> None:
+    texts = ["one", " and", " two", " and much more of this", " end"]
+    read = seen(*(delta(content=text) for text in texts))
+    passed = seen(delta(content=texts[0]))
+    passed.pass_by(delta(content=texts[1]), 5.0)
+    passed.pass_by(delta(content=texts[2]) + delta(content=texts[3]), 6.0)
+    passed.pass_by(b": still there\n\n", 9.0)
+    passed.pass_by(delta(content=texts[4]), 7.0)
+    assert passed.characters == read.characters
+    assert (passed.first_at, passed.last_at) == (0.0, 7.0)

@@ -1,25 +1,5 @@
-import shutil
-from pathlib import Path
+"""Fixtures of the tests of the store."""
 
-import pytest
+from tests.fakes.store import empty_store, path, url
 
-from trunkline.storage.migrate import upgrade
-
-
-@pytest.fixture(scope="session")
-def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Made once; a test that wants a store gets a copy."""
-    path = tmp_path_factory.mktemp("store") / "trunkline.db"
-    upgrade(f"sqlite:///{path}")
-    return path
-
-
-@pytest.fixture
-def url(tmp_path: Path) -> str:
-    return f"sqlite:///{tmp_path}/trunkline.db"
-
-
-@pytest.fixture
-def path(url: str, empty_store: Path) -> Path:
-    """An empty store of the current schema."""
-    return Path(shutil.copy(empty_store, url.removeprefix("sqlite:///")))
+__all__ = ["empty_store", "path", "url"]

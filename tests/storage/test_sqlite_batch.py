@@ -58,6 +58,48 @@ def test_the_same_batch_again_changes_nothing(batch, path):
     assert batch.open_intents() == [an_intent(2)]
 
 
+@pytest.mark.parametrize("count_", [1, 2, 3, 31, 63, 64, 65, 127, 155])
+def test_a_batch_of_any_size_is_stored_whole_and_in_its_order(batch, path, count_):
+    records = [a_record(number) for number in range(count_)]
+    batch.write(records, [an_intent(number) for number in range(1_000, 1_000 + count_)], [])
+    connection = sqlite3.connect(path)
+    in_order = [id_ for (id_,) in connection.execute("SELECT id FROM records ORDER BY rowid")]
+    connection.close()
+    assert in_order == [record.id for record in records]
+    assert stored_records(path) == records
+    assert len(batch.open_intents()) == count_
+    batch.write([], [], [an_intent(number).id for number in range(1_000, 1_000 + count_)])
+    assert batch.open_intents() == []
+
+
+@pytest.mark.parametrize("between", [0, 3, 100])
+def test_of_two_records_of_one_request_in_a_batch_the_first_stays(batch, path, between):
+    others = [a_record(number) for number in range(10, 10 + between)]
+    batch.write([a_record(1), *others, a_record(1, outcome="error")], [], [])
+    assert stored_records(path) == [a_record(1), *others]
+
+
+@pytest.mark.parametrize("between", [0, 3, 100])
+def test_of_two_intents_of_one_request_in_a_batch_the_newest_counts(batch, path, between):
+    others = [an_intent(number) for number in range(10, 10 + between)]
+    batch.write([], [an_intent(1), *others, an_intent(1, offer="o:openai", provider="openai")], [])
+    assert batch.open_intents()[0] == an_intent(1, offer="o:openai", provider="openai")
+    assert len(batch.open_intents()) == 1 + between
+
+
+def test_one_bad_record_among_many_costs_none_of_the_others(batch, path):
+    records = [a_record(number) for number in range(150)]
+    records[100] = a_record(100, cost=None)
+    records[140] = a_record(140, user_agent="\ud800")
+    batch.write(records, [an_intent(number) for number in range(1_000, 1_100)], [])
+    stored = stored_records(path)
+    assert [record.id for record in stored] == [record.id for record in records if record.id != records[100].id]
+    assert NOTE in stored[139].notes
+    assert [record for record in stored if NOTE in record.notes] == [stored[139]]
+    assert len(path.with_name("trunkline.db.rejected").read_text().splitlines()) == 1
+    assert len(batch.open_intents()) == 100
+
+
 def test_a_record_is_never_overwritten(batch, path):
     batch.write([a_record(1)], [], [])
     batch.write([a_record(1, outcome="error")], [], [])

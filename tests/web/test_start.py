@@ -8,6 +8,11 @@ from pathlib import Path
 import pytest
 
 from tests.fakes.console import CONFIG, RunningConsole
+from trunkline.api.management.console import Console
+from trunkline.api.management.providers import provider_cards
+from trunkline.settings import load_settings
+from trunkline.snapshot import build_with_servers
+from trunkline.web.start import callable_models
 
 
 @pytest.fixture
@@ -93,3 +98,17 @@ def test_closed_pages_say_so_and_the_api_goes_on():
             assert client.get("/").status_code == 403
             assert client.get("/api/v1/management/keys").status_code == 200
         assert closed.stop() == 0
+
+
+JUNE_MS = 1_782_777_600_000.0
+"""2026-06-30T00:00:00Z"""
+
+
+@pytest.mark.parametrize(("at_ms", "count"), [(JUNE_MS - 1, 1), (JUNE_MS, 0)])
+def test_a_model_that_has_ended_is_not_shown_as_one_to_call(tmp_path, at_ms, count):
+    (tmp_path / "t.toml").write_text(CONFIG.format(folder=tmp_path) + 'shutdown_on = "2026-06-30"\n')
+    settings = load_settings(tmp_path / "t.toml", {"MASTER_KEY": "sk-master", "TRUNKLINE_CACHE": str(tmp_path)})
+    state = build_with_servers(settings, {})
+    console = Console(settings, state, b"", "", store=None, now_ms=lambda: at_ms)
+    assert len(callable_models(console)) == count
+    assert next(card.models for card in provider_cards(console, {}) if card.slug == "acme") == count

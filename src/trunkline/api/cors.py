@@ -2,14 +2,22 @@
 
 from trunkline.execution.respond import Headers
 
-_EXPOSED = b"x-request-id, x-trunkline-cost, x-trunkline-provider, x-trunkline-dropped, retry-after"
+_EXPOSED = (
+    b"x-request-id, request-id, x-zenmux-requestid, x-trunkline-cost, x-trunkline-provider, x-trunkline-dropped, "
+    b"retry-after, retry-after-ms, x-should-retry"
+)
+"""What clients read: the last two are the SDKs' (https://github.com/openai/openai-python, `src/openai/_base_client.py`, `_should_retry`)."""
 _DAY_S = b"86400"
 
 
 class Cors:
-    """The allowed origins. Without any, no header is ever sent."""
+    """The allowed origins. Without any, no header is ever sent. Lives as long as the process."""
 
     def __init__(self, origins: tuple[str, ...]) -> None:
+        self.allow(origins)
+
+    def allow(self, origins: tuple[str, ...]) -> None:
+        """From now on these, and no others."""
         self._all = "*" in origins
         self._origins = frozenset(origin.encode() for origin in origins)
 

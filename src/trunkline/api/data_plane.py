@@ -71,11 +71,11 @@ class DataPlane:
         self.open = 0
         """Chat requests under way."""
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         path: str = scope["path"]
         if path in _CHAT and scope["method"] == "POST":
-            return await self._chat(scope, receive, send)
-        return await self._other(scope, path, receive, send)
+            return self._chat(scope, receive, send)
+        return self._other(scope, path, receive, send)
 
     # --- the hot path
 

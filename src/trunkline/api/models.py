@@ -4,6 +4,7 @@ https://docs.zenmux.ai/api/platform/openai-list-models.html; the endpoints as in
 """
 
 from typing import Any
+from urllib.parse import parse_qs
 
 import msgspec
 
@@ -27,7 +28,7 @@ class ModelList:
     async def __call__(self, scope: dict[str, Any], reply: Reply) -> None:
         """One GET or HEAD of a path below `/models`."""
         name = scope["path"].partition("/models")[2].strip("/")
-        body = self._one(name) if name else self._list(all_models=b"all=true" in scope["query_string"])
+        body = self._one(name) if name else self._list(all_models=_asks_for_all(scope["query_string"]))
         await reply.whole(200, JSON_HEADERS, body)
 
     def _list(self, *, all_models: bool) -> bytes:
@@ -36,19 +37,21 @@ class ModelList:
             self._made_of, self._lists = (snapshot, today), {}
         known = self._lists.get(all_models)
         if known is None:
+            models = snapshot.catalog.models.values()
             cards = [
-                card
-                for model in snapshot.catalog.models.values()
-                if (card := _card(snapshot, model, today, all_models=all_models))
+                _card(snapshot, model, today)
+                for model in models
+                if all_models or snapshot.callable_offers(model, today)
             ]
             known = self._lists[all_models] = msgspec.json.encode({"data": cards, "object": "list"})
         return known
 
     def _one(self, name: str) -> bytes:
-        catalog, today = self._gateway.snapshot.catalog, self._gateway.clock.today()
+        snapshot, today = self._gateway.snapshot, self._gateway.clock.today()
+        catalog = snapshot.catalog
         found = find(catalog, name)
         if found is not None:
-            return msgspec.json.encode(model_card(found.model, catalog, today))
+            return msgspec.json.encode(_card(snapshot, found.model, today))
         found = find(catalog, name.removesuffix(_ENDPOINTS)) if name.endswith(_ENDPOINTS) else None
         if found is None:
             near = ", ".join(nearest(catalog, name.removesuffix(_ENDPOINTS)))
@@ -56,9 +59,8 @@ class ModelList:
                 f"There is no model `{name[:200]}`." + (f" Did you mean {near}?" if near else ""), param="model"
             )
         offers = [offer for offer in found.model.offers if found.provider in (None, offer.provider)]
-        card = model_card(found.model, catalog, today)
-        card["endpoints"] = [self._endpoint(offer, today) for offer in offers]
-        return msgspec.json.encode({"data": card})
+        card = _card(snapshot, found.model, today)
+        return msgspec.json.encode({"data": {**card, "endpoints": [self._endpoint(offer, today) for offer in offers]}})
 
     def _endpoint(self, offer: Offer, today: str) -> dict[str, Any]:
         snapshot = self._gateway.snapshot
@@ -74,9 +76,11 @@ class ModelList:
         return card
 
 
-def _card(snapshot: Snapshot, model: Model, today: str, *, all_models: bool) -> dict[str, Any] | None:
-    """The card of a model, with the prices of the offer that would be called; None where it is not to be listed."""
-    offers = tuple(snapshot.callable_offers(model, today))
-    if offers:
-        return model_card(msgspec.structs.replace(model, offers=offers), snapshot.catalog, today)
-    return model_card(model, snapshot.catalog, today) if all_models else None
+def _asks_for_all(query: bytes) -> bool:
+    return parse_qs(query.decode("latin-1")).get("all", [""])[-1] == "true"
+
+
+def _card(snapshot: Snapshot, model: Model, today: str) -> dict[str, Any]:
+    """The card of a model, with the prices of the offer that would be called; where none can be, of its first."""
+    offers = tuple(snapshot.callable_offers(model, today)) or model.offers
+    return model_card(msgspec.structs.replace(model, offers=offers), snapshot.catalog, today)

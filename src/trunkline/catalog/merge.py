@@ -160,11 +160,32 @@ class Draft:
             near = difflib.get_close_matches(offer.provider, self.providers, n=1)
             mend = f"did you mean {near[0]!r}?" if near else f"add a table [providers.{offer.provider}]"
             raise ConfigError(f"the provider {offer.provider!r} is not known: {mend}", where=self._place(offer))
-        if offer.protocols:
+        if offer.protocols and not provider.base_urls:
+            # Its account says what is missing: it cannot be called, and an address may come from the environment.
             return offer
+        if offer.protocols:
+            return self._with_addresses(offer, provider)
         if not provider.base_urls:
             raise ConfigError('has no `protocols`: add e.g. protocols = ["openai.chat"]', where=self._place(offer))
         return msgspec.structs.replace(offer, protocols=tuple(provider.base_urls))
+
+    def _with_addresses(self, offer: Offer, provider: Provider) -> Offer:
+        """An offer does not speak a protocol for which its provider has no address."""
+        spoken = tuple(protocol for protocol in offer.protocols if protocol in provider.base_urls)
+        if spoken == offer.protocols:
+            return offer
+        if spoken or not (self._on(offer.provider) and self._on(offer.model) and self._on(offer.model, offer.provider)):
+            return msgspec.structs.replace(offer, protocols=spoken or offer.protocols)
+        named = f"[providers.{provider.slug}]"
+        wanted, had = ", ".join(offer.protocols), ", ".join(provider.base_urls)
+        if offer.id in self.says:
+            mend = f"add an address for one of them to {named}, or correct `protocols`"
+            raise ConfigError(
+                f"{named} has addresses for {had}, this offer speaks {wanted}: {mend}", where=self._place(offer)
+            )
+        place = f"{self.says.get(provider.slug, 'catalog')}: providers.{provider.slug}.base_urls"
+        mend = "add an address for one of them, or switch the provider off"
+        raise ConfigError(f"has addresses for {had}, but its offer {offer.id} speaks {wanted}: {mend}", where=place)
 
     def _place(self, offer: Offer) -> str:
         return f'{self.says.get(offer.id, "catalog")}: models["{offer.model}"].offers["{offer.provider}"]'

@@ -56,6 +56,11 @@ def offer_of(catalog: Catalog, offer_id: str) -> Offer | None:
     return next(offer for offer in found.model.offers if offer.provider == found.provider)
 
 
+def has_ended(offer: Offer, today: str) -> bool:
+    """Whether the provider has stopped serving it. `today` is an ISO date."""
+    return offer.shutdown_on is not None and offer.shutdown_on <= today
+
+
 def model_card(model: Model, catalog: Catalog, today: str = "") -> dict[str, Any]:
     """One entry of `GET /models`, with the prices of the first offer. `today` is an ISO date: ended prices are left out.
 

@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError, field_validator
 
+from trunkline.catalog.credentials import OF_THE_CONNECTION, fault_of_header
 from trunkline.catalog.types import PARAMETERS, PRICE_ITEMS, PRICE_UNITS
 from trunkline.errors import ConfigError
 
@@ -219,6 +220,10 @@ class ProviderLayer(_Part):
     def _known_auth(cls, value: str) -> str:
         if not _AUTH.fullmatch(value):
             raise ValueError('must be "bearer", "header:NAME", "query:NAME" or "none"')
+        if value.removeprefix("header:").lower() in OF_THE_CONNECTION:
+            raise ValueError(
+                "names a header that the gateway writes itself: take the one in which the provider wants its key"
+            )
         return value
 
     @field_validator("key_env")
@@ -231,8 +236,9 @@ class ProviderLayer(_Part):
     @field_validator("headers")
     @classmethod
     def _plain_headers(cls, value: dict[str, str]) -> dict[str, str]:
-        if any(re.search(r"[\x00-\x1f\x7f]", name + text) for name, text in value.items()):
-            raise ValueError("a header must not hold line ends or control characters")
+        for fault in (fault_of_header(name, text) for name, text in value.items()):
+            if fault:
+                raise ValueError(fault)
         return value
 
     def keys(self) -> tuple[SecretStr, ...]:

@@ -144,10 +144,9 @@ def _settings(config: Path | None) -> "Settings":
 
 
 def _own_layers(settings: "Settings") -> "list[CatalogLayer]":
-    from trunkline.catalog.load import downloaded_layer, overlay_layers
+    from trunkline.catalog.load import downloaded_layer
 
-    found = [*downloaded_layer(settings.cache_dir / "catalog.toml"), *overlay_layers(settings.overlay_dir)]
-    return [*found, settings.catalog_layer]
+    return [*downloaded_layer(settings.downloaded_catalog), *settings.own_layers]
 
 
 def _effective(settings: "Settings") -> "Catalog":

@@ -2,16 +2,18 @@
 that can be called now.
 """
 
-from collections.abc import Mapping
+import datetime
 
 import msgspec
 
 from trunkline.api.management.console import effective
+from trunkline.catalog.query import has_ended
 from trunkline.catalog.types import Catalog
 from trunkline.embedded import machine
 from trunkline.embedded.detect import Detection, detect
 from trunkline.embedded.offers import PROVIDER as LOCAL
 from trunkline.embedded.offers import absent
+from trunkline.execution.gateway import Snapshot
 from trunkline.providers.accounts import Absent, Account
 from trunkline.settings import Settings
 
@@ -35,20 +37,18 @@ class Findings(msgspec.Struct, frozen=True):
 async def look(settings: Settings) -> Findings:
     """Look at everything; takes less than a second, calls nobody outside this machine."""
     state = await effective(settings)
+    today = datetime.datetime.now(datetime.UTC).date().isoformat()
     catalog, reached = state.catalog, state.accounts
     detection = await detect(settings.env, own_ports=(settings.server.port,)) if settings.detect.local_servers else None
     found_kinds = {server.kind for server in detection.found} if detection else set()
     vendors = {slug: state for slug, state in reached.items() if slug != LOCAL and slug not in found_kinds}
-    rows = [*_local_rows(settings, catalog), *_server_rows(detection), *_vendor_rows(vendors, catalog)]
-    return Findings(sorted(rows, key=lambda row: not row.found), _callable(catalog, reached))
+    rows = [*_local_rows(settings, catalog), *_server_rows(detection), *_vendor_rows(vendors, catalog, today)]
+    return Findings(sorted(rows, key=lambda row: not row.found), callable_models(state, today))
 
 
-def _callable(catalog: Catalog, reached: Mapping[str, Account | Absent]) -> list[str]:
-    return [
-        slug
-        for slug, model in catalog.models.items()
-        if any(isinstance(reached.get(offer.provider), Account) for offer in model.offers)
-    ]
+def callable_models(state: Snapshot, today: str) -> list[str]:
+    """The slugs of the models with an offer that can be called and has not ended. `today` is an ISO date."""
+    return [slug for slug, model in state.catalog.models.items() if state.callable_offers(model, today)]
 
 
 def _local_rows(settings: Settings, catalog: Catalog) -> list[Row]:
@@ -76,8 +76,9 @@ def _server_rows(detection: Detection | None) -> list[Row]:
     return [*rows, Row("Servers on this machine", False, f"{', '.join(silent)}: {SILENT} their usual ports")]
 
 
-def _vendor_rows(states: dict[str, Account | Absent], catalog: Catalog) -> list[Row]:
-    offered = {offer.provider for model in catalog.models.values() for offer in model.offers}
+def _vendor_rows(states: dict[str, Account | Absent], catalog: Catalog, today: str) -> list[Row]:
+    offers = (offer for model in catalog.models.values() for offer in model.offers)
+    offered = {offer.provider for offer in offers if not has_ended(offer, today)}
     return [
         Row(state.provider.name, False, state.reason)
         if isinstance(state, Absent)

@@ -24,7 +24,7 @@ from trunkline.catalog.load import load
 from trunkline.cli.logs import make_logger
 from trunkline.cli.supervisor import ChildSpec, Supervisor
 from trunkline.errors import ConfigError, TrunklineError
-from trunkline.settings import Settings, load_settings, with_address
+from trunkline.settings import Settings, keys_for_next_start, load_settings, with_address
 from trunkline.storage import migrate
 
 BACKLOG = 2_048
@@ -57,15 +57,17 @@ def serve(config: Path | None, host: str | None, port: int | None, workers: int)
             "this version; leave the option out",
             where="--workers",
         )
-    settings = with_address(load_settings(config), host or None, port)
+    written = load_settings(config)
+    settings = with_address(written, host or None, port)
     check_catalog(settings)
     with locked_pid_file(settings.pid_path), bound_socket(settings) as listener, runtime_folder() as folder:
         if not migrate.is_current(settings.store.url):
             migrate.upgrade(settings.store.url)
-        return _supervise(settings, listener, folder / "console.sock")
+        return _supervise(written, settings, listener, folder / "console.sock")
 
 
-def _supervise(settings: Settings, listener: socket.socket, console_path: Path) -> int:
+def _supervise(written: Settings, settings: Settings, listener: socket.socket, console_path: Path) -> int:
+    """`written` is the configuration as it stands, `settings` the same with what the command line says."""
     settings = with_address(settings, port=listener.getsockname()[1])
     log = make_logger(sys.stderr, "serve")
     if settings.shared.url is not None:
@@ -73,26 +75,36 @@ def _supervise(settings: Settings, listener: socket.socket, console_path: Path) 
     supervisor = Supervisor(
         _data_plane(settings, listener.fileno(), console_path),
         _console(settings, console_path),
-        # The children read the same file; these two variables win over it, so that they know where they really listen.
-        {**settings.env, "TRUNKLINE_HOST": settings.server.host, "TRUNKLINE_PORT": str(settings.server.port)},
+        _child_env(settings),
         log,
         on_ready=lambda: click.echo(f"Trunkline is ready at {settings.address}"),
-        on_reload=lambda: _may_reload(settings, log),
+        on_reload=lambda: _may_reload(written, log),
         on_stop=listener.close,
     )
     return supervisor.run()
 
 
+def _child_env(settings: Settings) -> dict[str, str]:
+    """The children read the same file, whenever they start; these variables win over it, so that they know where they
+    really listen, and that one which starts anew after a change of the file uses the store of the other."""
+    own = {
+        "TRUNKLINE_HOST": settings.server.host,
+        "TRUNKLINE_PORT": str(settings.server.port),
+        "TRUNKLINE_STORE_URL": settings.store.url,
+    }
+    return {**settings.env, **own}
+
+
 def _may_reload(running: Settings, log: Any) -> bool:
-    """Whether the file as it is now can be taken over."""
+    """Whether the file as it is now can be taken over. What of it waits for a new start is told."""
     try:
         changed = load_settings(running.path, running.env)
         check_catalog(changed)
     except ConfigError as error:
         log.error("reload refused, the old configuration stays", error=str(error))
         return False
-    if changed.store != running.store:
-        log.warning("a change of the store is taken over at the next start only", key="store.url")
+    for key in keys_for_next_start(running, changed):
+        log.warning("this change is taken over at the next start only", key=key)
     log.info("reload")
     return True
 
@@ -100,7 +112,7 @@ def _may_reload(running: Settings, log: Any) -> bool:
 def check_catalog(settings: Settings) -> None:
     """Raises ConfigError where models and providers are wrong in a way that only the whole shows, e.g. an alias
     twice."""
-    load([settings.catalog_layer], downloaded=settings.downloaded_catalog, overlay_dir=settings.overlay_dir)
+    load(settings.own_layers, downloaded=settings.downloaded_catalog)
 
 
 def _data_plane(settings: Settings, fd: int, console_path: Path) -> ChildSpec:

@@ -8,6 +8,7 @@ is written to its end.
 """
 
 import asyncio
+import time
 from collections.abc import Callable
 
 import msgspec
@@ -123,7 +124,7 @@ class _Ready:
         self.status = status
         self.headers = [*headers, (b"content-length", str(len(body)).encode())]
         self.reused = False
-        self.sent_at = asyncio.get_running_loop().time() if sent_at is None else sent_at
+        self.sent_at = time.monotonic() if sent_at is None else sent_at
         self.idle_s = 0.0
         self._body = body
 

@@ -202,12 +202,10 @@ class Attempting:
                 return of_provider("malformed", "an event has no end")
             if not block:
                 continue
-            if self.committed and stops is None and not self._needs_a_look(block):
+            if self.committed and stops is None and stream.is_plain(block):
                 # The ordinary case: the caller first, then our eyes.
                 await reply.write(block)
-                at = now_s()
-                for one in sse.events(block):
-                    observer.see(one, at)
+                observer.pass_by(block, now_s())
                 continue
             held.append(self._screen(block, observer, stops))
             if not self.committed and observer.error is None and observer.useful:
@@ -221,12 +219,6 @@ class Attempting:
             if failure is not None:
                 return failure
         return await self._ended(observer, framer.rest())
-
-    def _needs_a_look(self, block: bytes) -> bool:
-        """Whether something in it must be held, edited, or have something put before it."""
-        if stream.has_usage(block) or stream.has_error(block):
-            return True
-        return self._request.facts.wants_usage and stream.DONE_MARK in block
 
     def _not_yet(self, response: UpstreamResponse, held: list[bytes]) -> Failure | None:
         """Events came, none of them useful: how long, and how much, may this go on?"""

@@ -111,15 +111,21 @@ class Reply:
         self.started = True
         await self._send({"type": "http.response.start", "status": status, "headers": self.headers + headers})
 
-    async def write(self, data: bytes) -> None:
+    def write(self, data: bytes) -> Awaitable[None]:
         """Send bytes of a stream; waits for a caller that reads slowly. Nothing goes to one that left."""
-        if self._ticking is not None:
-            await self._ticking
-        if self.left:
-            return
+        if self._ticking is not None or self.left:
+            return self._write_later(data)
+        # Not a coroutine of its own: it would be one more for every event.
         self.bytes_sent += len(data)
         self._last_at = self._loop.time()
-        await self._send({"type": "http.response.body", "body": data, "more_body": True})
+        return self._send({"type": "http.response.body", "body": data, "more_body": True})
+
+    async def _write_later(self, data: bytes) -> None:
+        """Behind a comment that is being sent."""
+        if self._ticking is not None:
+            await self._ticking
+        if not self.left:
+            await self.write(data)
 
     async def end(self) -> None:
         """End a stream."""

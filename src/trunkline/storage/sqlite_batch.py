@@ -35,13 +35,13 @@ _UNSTORABLE = (
 )
 
 
-_CHUNKS = (64, 8, 1)
-"""Rows a statement. SQLite gives the interpreter's lock away for each statement, and getting it back from a busy event loop costs
-more than the row itself: so as few statements as possible. 64 rows stay far below SQLite's limit of variables."""
+_CHUNKS = (64, 32, 16, 8, 4, 2, 1)
+"""Rows a statement, halved so that any rest takes few. SQLite gives the interpreter's lock away for each statement, and getting it
+back from a busy event loop costs more than the row itself. 64 rows stay far below SQLite's limit of variables."""
 
 
 class _Rows:
-    """A statement for 64, 8 and 1 rows."""
+    """A statement for each size of chunk."""
 
     def __init__(self, head: str, row: str, tail: str = "") -> None:
         self._statements = [(size, f"{head}{', '.join([row] * size)}{tail}") for size in _CHUNKS]

@@ -7,11 +7,10 @@ A process of its own, because a page's milliseconds of Python would delay the da
 """
 
 import asyncio
-import contextlib
 import signal
 import socket
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -19,15 +18,15 @@ import click
 import uvicorn
 
 from trunkline.api.management.console import Console
-from trunkline.cli.lifeline import end_with_parent
+from trunkline.cli.lifeline import SignalFreeServer, end_with_parent
 from trunkline.cli.logs import make_logger
 from trunkline.errors import ConfigError, TrunklineError
 from trunkline.settings import Settings, load_settings
 from trunkline.web.app import make_app
 
 
-class Server(uvicorn.Server):
-    """uvicorn without its own signal handling: it would end the process by the signal instead of with code 0."""
+class Server(SignalFreeServer):
+    """Says when it listens."""
 
     def __init__(self, config: uvicorn.Config, on_ready: Callable[[], None]) -> None:
         super().__init__(config)
@@ -36,10 +35,6 @@ class Server(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         self._on_ready()
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        yield
 
 
 @click.command()

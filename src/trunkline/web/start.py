@@ -64,9 +64,9 @@ def shown(console: Console, asked_model: str) -> dict[str, Any]:
 
 def callable_models(console: Console) -> list[ModelRow]:
     """The models with an offer that can be called now; local ones last, since the others were set up on purpose."""
-    rows = []
+    rows, today = [], console.today()
     for model in console.catalog.models.values():
-        offers = [offer for offer in model.offers if console.can_call(offer.provider)]
+        offers = console.state.callable_offers(model, today)
         if offers:
             local = all(console.catalog.providers[offer.provider].local for offer in offers)
             rows.append((local, _row(model, offers, console)))

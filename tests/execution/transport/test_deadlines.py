@@ -2,6 +2,7 @@
 
 import asyncio
 import socket
+import time
 
 import pytest
 
@@ -31,6 +32,25 @@ def saying(*parts: bytes | float):
         await reader.read()
 
     return script
+
+
+async def passed(duration_s: float) -> None:
+    """Until a deadline that should not be running would have ended; every timer that is due by then has run before."""
+    over = asyncio.Event()
+    asyncio.get_running_loop().call_later(duration_s, over.set)
+    await over.wait()
+
+
+async def test_the_time_of_sending_is_by_the_monotonic_clock_and_not_in_whole_milliseconds(transport, request_to):
+    async with peer_saying(*[HI] * 5) as peer:
+        sent = []
+        for _ in range(5):
+            before = time.monotonic()
+            response = await transport.send(request_to(peer.port))
+            assert before <= response.sent_at <= time.monotonic()
+            await response.read(10)
+            sent.append(response.sent_at * 1000 % 1)
+        assert len({round(part, 6) for part in sent}) > 1
 
 
 async def test_no_head_within_first_byte_s(transport, request_to):
@@ -105,7 +125,7 @@ async def test_total_s_covers_the_wait_for_the_head(transport, request_to):
 async def test_a_reader_that_never_comes_is_ended_by_total_s(transport, request_to):
     async with peer_of(saying(OK + b"Content-Length: 3000000\r\n\r\n" + b"x" * 2_000_000)) as peer:
         response = await transport.send(request_to(peer.port, idle_s=0.02, total_s=0.1))
-        await asyncio.sleep(0.15)
+        await until(lambda: transport.stats().open == 0)
         with pytest.raises(TotalTimeout):
             await response.read(3_000_000)
 
@@ -113,7 +133,7 @@ async def test_a_reader_that_never_comes_is_ended_by_total_s(transport, request_
 async def test_a_slow_reader_is_not_the_peers_silence(transport, request_to):
     async with peer_of(saying(OK + b"Content-Length: 2000000\r\n\r\n" + b"x" * 2_000_000)) as peer:
         response = await transport.send(request_to(peer.port, idle_s=0.05))
-        await asyncio.sleep(0.15)
+        await passed(0.15)
         assert len(await response.read(2_000_000)) == 2_000_000
 
 
@@ -130,7 +150,7 @@ async def test_a_peer_that_does_not_take_a_large_body_is_a_first_byte_timeout(tr
 async def test_a_deadline_of_one_request_does_not_touch_the_next_on_the_same_connection(transport, request_to):
     async with peer_saying(HI, HI) as peer:
         await (await transport.send(request_to(peer.port, first_byte_s=0.05, idle_s=0.05, total_s=0.05))).read(10)
-        await asyncio.sleep(0.1)
+        await passed(0.1)
         second = await transport.send(request_to(peer.port))
         assert (second.reused, await second.read(10)) == (True, b"hi")
 

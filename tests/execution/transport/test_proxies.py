@@ -55,12 +55,33 @@ def test_the_proxy_is_chosen_by_the_origins_scheme(origin, env, expected):
         ("10.1.2.3", "10.1.2.3", True),
         ("fd00::/8", "fd00::1", True),
         ("::1", "[::1]", True),
-        ("10.0.0.0/8", "::1", False),
+        ("10.0.0.0/8", "fd00::1", False),
     ],
 )
 def test_no_proxy_lists_names_suffixes_ports_and_networks(no_proxy, host, straight):
     proxy = proxy_for(Origin("https", host, 443), {"HTTPS_PROXY": "http://p:1", "NO_PROXY": no_proxy})
     assert (proxy is None) is straight
+
+
+@pytest.mark.parametrize(
+    ("host", "straight"),
+    [
+        ("127.0.0.1", True),
+        ("127.9.9.9", True),
+        ("[::1]", True),
+        ("::1", True),
+        ("::ffff:127.0.0.1", True),
+        ("localhost", True),
+        ("LOCALHOST.", True),
+        ("ollama.localhost", True),
+        ("localhost.example.com", False),
+        ("10.0.0.1", False),
+        ("128.0.0.1", False),
+    ],
+)
+def test_this_machine_is_never_reached_through_a_proxy(host, straight):
+    env = {"HTTP_PROXY": "http://p:1", "ALL_PROXY": "http://p:1"}
+    assert (proxy_for(Origin("http", host, 11434, guarded=False), env) is None) is straight
 
 
 def test_credentials_of_the_url_become_an_authorization():

@@ -4,6 +4,8 @@
 Management API and pages are functions over it. A reload puts new settings and a new catalog in place, both or neither.
 """
 
+import asyncio
+import datetime
 import secrets
 import time
 from collections.abc import Callable, Mapping
@@ -12,11 +14,10 @@ from typing import Any, Self
 
 from trunkline.accounts import secrets_file
 from trunkline.catalog.types import Catalog
-from trunkline.errors import ConfigError
 from trunkline.execution.gateway import Snapshot
 from trunkline.providers.accounts import Absent, Account
-from trunkline.settings import Settings, load_settings
-from trunkline.snapshot import build
+from trunkline.settings import Settings, load_settings, taken_over
+from trunkline.snapshot import build_with_servers
 from trunkline.storage.queries import Store
 
 
@@ -31,6 +32,7 @@ class Console:
     store: Store
     now_ms: Callable[[], float] = lambda: time.time() * 1000
     random_bytes: Callable[[int], bytes] = secrets.token_bytes
+    _reloading: asyncio.Lock = field(default_factory=asyncio.Lock, repr=False)
 
     @classmethod
     async def open(cls, settings: Settings) -> Self:
@@ -45,15 +47,14 @@ class Console:
         )
 
     async def reload(self) -> None:
-        """Take the file over as it is now. Raises ConfigError, and then nothing has changed."""
-        settings = load_settings(self.settings.path, self.settings.env)
-        if settings.store != self.settings.store:
-            raise ConfigError(
-                "the store changes at the next start only; start anew", where=f"{settings.path}: store.url"
-            )
-        state = await effective(settings)
-        self.master_key = settings.auth.master_key or secrets_file.load_or_make(settings.secrets_path).master_key
-        self.settings, self.state = settings, state
+        """Take the file over as it is now, but for what needs a new start. Raises ConfigError, and then nothing has changed."""
+        # One after the other, so that the file as it is after the last signal is what counts.
+        async with self._reloading:
+            settings = taken_over(self.settings, load_settings(self.settings.path, self.settings.env))
+            state = await effective(settings)
+            kept = secrets_file.load_or_make(settings.secrets_path)
+            self.master_key = settings.auth.master_key or kept.master_key
+            self.settings, self.state = settings, state
 
     async def close(self) -> None:
         await self.store.close()
@@ -67,31 +68,19 @@ class Console:
         """Provider -> how it is reached, or why it is not."""
         return self.state.accounts
 
-    def can_call(self, provider: str) -> bool:
-        """Whether requests can go to this provider now."""
-        return isinstance(self.accounts.get(provider), Account)
+    def today(self) -> str:
+        """The day in UTC, as an ISO date."""
+        return datetime.datetime.fromtimestamp(self.now_ms() / 1000, datetime.UTC).date().isoformat()
 
 
 async def effective(settings: Settings) -> Snapshot:
     """What is in force: shipped, downloaded, local weights, servers found on this machine, `catalog.d`, the file."""
-    return build(settings, [*_local_layers(settings), *await _detected_layers(settings)])
+    return build_with_servers(settings, await _servers(settings))
 
 
-def _local_layers(settings: Settings) -> list[Mapping[str, Any]]:
-    if not settings.embedded.enabled:
-        return []
-    from trunkline.embedded import machine
-    from trunkline.embedded.offers import local_layer
-
-    if machine.runtime_reasons():
-        return []
-    return [local_layer(settings.cache_dir)]
-
-
-async def _detected_layers(settings: Settings) -> list[Mapping[str, Any]]:
+async def _servers(settings: Settings) -> Mapping[str, Any]:
     if not settings.detect.local_servers:
-        return []
+        return {}
     from trunkline.embedded.detect import detect, detected_layer
 
-    detection = await detect(settings.env, own_ports=(settings.server.port,))
-    return [detected_layer(detection)]
+    return detected_layer(await detect(settings.env, own_ports=(settings.server.port,)))

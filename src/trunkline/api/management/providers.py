@@ -9,6 +9,7 @@ from pydantic import BaseModel
 
 from trunkline.api.management.access import ConsoleOf, Master
 from trunkline.api.management.console import Console
+from trunkline.catalog.query import has_ended
 from trunkline.providers.accounts import Absent, Account
 from trunkline.records.types import Attempt, Record
 
@@ -56,11 +57,13 @@ async def providers(_: Master, console: ConsoleOf) -> ProviderList:
 
 
 def provider_cards(console: Console, faults: dict[str, Fault]) -> list[ProviderCard]:
-    """A card for each provider, the ready ones first, then by name."""
+    """A card for each provider, the ready ones first, then by name. Offers that have ended do not count."""
+    today = console.today()
     offered: dict[str, int] = {}
     for model in console.catalog.models.values():
         for offer in model.offers:
-            offered[offer.provider] = offered.get(offer.provider, 0) + 1
+            if not has_ended(offer, today):
+                offered[offer.provider] = offered.get(offer.provider, 0) + 1
     cards = [
         _card(slug, state, offered.get(slug, 0), faults.get(slug)) for slug, state in sorted(console.accounts.items())
     ]

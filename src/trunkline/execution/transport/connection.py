@@ -7,6 +7,7 @@ at every read.
 
 import asyncio
 import ssl
+import time
 from collections.abc import Callable
 
 import httptools
@@ -143,7 +144,8 @@ class Connection(asyncio.Protocol):
         assert self._transport is not None, "a connection is used only after it was made"
         loop = self.loop
         now = loop.time()
-        exchange = Exchange(self, self._parts, loop.create_future(), now, request.idle_s)
+        # The loop's own clock, but uvloop tells that one in whole milliseconds.
+        exchange = Exchange(self, self._parts, loop.create_future(), time.monotonic(), request.idle_s)
         if self.uses:
             self._reset_answer()
         self.uses += 1

@@ -72,10 +72,18 @@ class Exchange:
         return None if self.headed else self._error
 
     async def chunk(self) -> bytes:
-        if not self._parts:
-            if self.ended:
+        # A read may have been nothing but framing, so this may wait more than once.
+        while not self._parts:
+            if self._connection is None:
+                if self._error is not None:
+                    raise self._error
                 return b""
-            await self._more()
+            waiter = self._waiter = self._connection.loop.create_future()
+            try:
+                await waiter
+            except BaseException:
+                self.abort()
+                raise
         parts = self._parts
         if len(parts) == 1:
             data = parts[0]
@@ -102,18 +110,6 @@ class Exchange:
         if self._connection is not None:
             self._parts.clear()
             self._connection.give_up(Reset("the answer was given up by its reader"))
-
-    async def _more(self) -> None:
-        """Until a part, the end or an error is there: a read may have been nothing but framing."""
-        while self._connection is not None and not self._parts:
-            waiter = self._waiter = self._connection.loop.create_future()
-            try:
-                await waiter
-            except BaseException:
-                self.abort()
-                raise
-        if self._error is not None and not self._parts:
-            raise self._error
 
     # Called by the connection only.
 

@@ -28,7 +28,7 @@ class Proxy(msgspec.Struct, frozen=True):
 
 def proxy_for(origin: Origin, env: Mapping[str, str]) -> Proxy | None:
     """`ConfigError` for a proxy URL that cannot be used."""
-    if origin.unix_path or not env:
+    if origin.unix_path or not env or _is_this_machine(origin):
         return None
     variable = f"{origin.scheme}_proxy"
     url = _setting(env, variable) or _setting(env, "all_proxy")
@@ -70,6 +70,22 @@ def _authorization(user: str | None, password: str | None) -> bytes:
         return b""
     pair = f"{unquote(user)}:{unquote(password or '')}".encode()
     return b"Proxy-Authorization: Basic " + base64.b64encode(pair) + b"\r\n"
+
+
+def _is_this_machine(origin: Origin) -> bool:
+    """Never by a proxy, which would look for it on a machine of its own: a local model's prompts must not leave this one.
+
+    Go does the same (https://pkg.go.dev/golang.org/x/net/http/httpproxy#Config.ProxyFunc); names below localhost: RFC 6761, 6.3.
+    """
+    host = origin.host.strip("[]").rstrip(".").lower()
+    if host == "localhost" or host.endswith(".localhost"):
+        return True
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    mapped = getattr(address, "ipv4_mapped", None)
+    return (mapped or address).is_loopback
 
 
 def _is_excepted(origin: Origin, no_proxy: str) -> bool:

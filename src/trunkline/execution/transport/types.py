@@ -91,7 +91,7 @@ class UpstreamResponse(Protocol):
     """Names in lower case, in order."""
     reused: bool
     sent_at: float
-    """Loop time at which the request was handed to the socket."""
+    """When the request was handed to the socket, by `time.monotonic`."""
 
     idle_s: float
     """May be changed while the body is read: before the first event of a stream another deadline holds than after it."""

@@ -18,6 +18,7 @@ MAX_WORD = 128
 # In a text a quote is escaped, so these only hit a key; null usage stands in every event of some vendors and is none.
 _USAGE = re.compile(rb'"usage"\s*:\s*\{')
 _ERROR = re.compile(rb'"error"\s*:\s*[^n\s]')
+_TELLING = re.compile(rb'"(?:usage"\s*:\s*\{|error"\s*:\s*[^n\s]|finish_reason"\s*:\s*")|\[DONE\]')
 
 
 class _Function(msgspec.Struct):
@@ -54,6 +55,11 @@ class _Chunk(msgspec.Struct):
 _decoder = msgspec.json.Decoder(_Chunk)
 
 
+def is_plain(block: bytes) -> bool:
+    """True where no event of the block says more than a piece of the answer: no usage, error, reason to finish, or end."""
+    return _TELLING.search(block) is None
+
+
 def has_usage(block: bytes) -> bool:
     """True where an event of the block carries usage that is not null."""
     return b'"usage"' in block and _USAGE.search(block) is not None
@@ -68,7 +74,8 @@ class StreamObserver:
     """What has been seen of one stream. Lives as long as its attempt; fed every event once, with the time at which it came (seconds, any clock)."""
 
     __slots__ = (
-        "answer_id", "characters", "done", "error", "finish_reason", "first_at", "is_usage_only", "last_at", "malformed", "service_tier", "usage",
+        "_envelope_bytes", "answer_id", "characters", "done", "error", "finish_reason", "first_at", "is_usage_only", "last_at", "malformed",
+        "service_tier", "usage",
     )  # fmt: skip
 
     def __init__(self) -> None:
@@ -84,11 +91,22 @@ class StreamObserver:
         self.malformed = False
         self.is_usage_only = False
         """The event seen last has usage and no choices."""
+        self._envelope_bytes = 0
 
     @property
     def useful(self) -> bool:
         """Something came that a caller would miss: text, reasoning, a tool call, a refusal, or an end."""
         return self.first_at is not None or self.finish_reason != ""
+
+    def pass_by(self, block: bytes, at: float) -> None:
+        """Take in plain events that came after the first useful one, without reading them: only an estimate would need their text.
+
+        What is not text in an event (ids, names) has the same length throughout a stream, so the rest is its text.
+        """
+        if block.startswith(b":"):
+            return
+        self.last_at = at
+        self.characters += max(0, len(block) - self._envelope_bytes * (block.count(b"\n\n") or 1))
 
     def see(self, one: bytes, at: float) -> None:
         """Take in one event. Anything that is no chunk is marked, never raised: observing must not end a stream."""
@@ -109,7 +127,10 @@ class StreamObserver:
         except UNREADABLE:
             self.malformed = True
             return
+        before = self.characters
         self._take(chunk, at)
+        if not before and self.characters:
+            self._envelope_bytes = len(one) - self.characters
 
     def _take(self, chunk: _Chunk, at: float) -> None:
         if chunk.id and not self.answer_id:

@@ -1,0 +1,87 @@
+"""How a provider is reached: which key, which headers, which address; and that nothing of it is shown."""
+
+from typing import Any
+
+import pytest
+from rich.pretty import pretty_repr
+
+from trunkline.catalog.load import load
+from trunkline.catalog.schema import CatalogLayer, parse_layer
+from trunkline.catalog.types import Catalog
+from trunkline.providers.accounts import Absent, Account, Endpoint, Written, endpoint, resolve
+
+SECRET = "sk-very-secret-0123456789"
+URL = "https://llm.acme.example/v1"
+
+
+def acme(**fields: Any) -> tuple[Catalog, CatalogLayer]:
+    offer = {"provider": "acme", "protocols": ["openai.chat"]}
+    raw = {
+        "providers": {"acme": {"base_url": URL, "key_env": ["ACME_KEY"], **fields}},
+        "models": [{"slug": "acme/a", "offers": [offer]}],
+    }
+    layer = parse_layer(raw, "trunkline.toml")
+    return load([layer], shipped=False), layer
+
+
+def account(key: str = "", headers: dict[str, str] | None = None, **fields: Any) -> Account | Absent:
+    catalog, layer = acme(**fields)
+    env = {"ACME_KEY": key} if key else {}
+    return resolve(catalog.providers["acme"], Written([layer.providers["acme"]], headers=headers), env)
+
+
+def reached(key: str = SECRET, headers: dict[str, str] | None = None, **fields: Any) -> Endpoint:
+    catalog, _ = acme(**fields)
+    found = account(key, headers, **fields)
+    assert isinstance(found, Account)
+    return endpoint(found, catalog.models["acme/a"].offers[0], "openai.chat", found.keys[0])
+
+
+@pytest.mark.parametrize("auth", ["bearer", "header:x-acme-key", "query:key"])
+@pytest.mark.parametrize("show", [repr, str, pretty_repr, "{}".format], ids=["repr", "str", "rich", "format"])
+def test_no_key_is_in_any_text_of_an_account_or_an_endpoint(auth, show) -> None:
+    headers = {"x-tenant": f"{SECRET}-too"}
+    found = account(SECRET, headers, auth=auth)
+    made = reached(SECRET, headers, auth=auth)
+    written = Written(keys=(SECRET,), headers=headers)
+    for text in (show(found), show(made), show({"acme": found}), show(written)):
+        assert SECRET not in text
+    assert "acme" in show(found)
+
+
+@pytest.mark.parametrize("key", ["sk-ключ", "sk-a\nb", "sk-a b", "sk-\x7f"])
+def test_a_key_of_the_environment_that_cannot_be_sent_is_no_key_and_the_reason_names_the_variable(key: str) -> None:
+    found = account(key)
+    assert isinstance(found, Absent)
+    assert "the variable ACME_KEY holds blanks, control or non-ASCII characters" in found.reason
+    assert found.variables == ("ACME_KEY",)
+    assert "sk-" not in found.reason
+
+
+def test_blanks_around_a_key_of_the_environment_do_no_harm() -> None:
+    assert (b"authorization", b"Bearer sk-1") in reached(" sk-1\n").headers
+
+
+def test_a_key_in_the_query_is_quoted() -> None:
+    assert reached("a&b=c+d/e", auth="query:key").target == b"/v1/chat/completions?key=a%26b%3Dc%2Bd%2Fe"
+
+
+def test_the_headers_that_are_sent_are_the_resolved_ones() -> None:
+    catalog, layer = acme(headers={"x-tenant": "env:TENANT"})
+    provider, offer = catalog.providers["acme"], catalog.models["acme/a"].offers[0]
+
+    def sent(headers: dict[str, str] | None) -> tuple[tuple[bytes, bytes], ...]:
+        found = resolve(provider, Written([layer.providers["acme"]], keys=("k",), headers=headers), {})
+        assert isinstance(found, Account)
+        return endpoint(found, offer, "openai.chat", "k").headers
+
+    assert (b"x-tenant", SECRET.encode()) in sent({"x-tenant": SECRET})
+    assert b"x-tenant" not in dict(sent({}))
+
+
+def test_the_last_file_says_whether_a_provider_is_on() -> None:
+    off, on = (parse_layer({"providers": {"acme": {"enabled": on}}}, "f").providers["acme"] for on in (False, True))
+    silent = parse_layer({"providers": {"acme": {"name": "A"}}}, "f").providers["acme"]
+    provider = acme()[0].providers["acme"]
+    assert isinstance(resolve(provider, Written([on, off, silent]), {"ACME_KEY": "k"}), Absent)
+    assert isinstance(resolve(provider, Written([off, on, silent]), {"ACME_KEY": "k"}), Account)
