@@ -51,6 +51,8 @@ KEY_POLL_S = 0.5
 STORE_LOOK_S = 1.0
 """How often it is looked whether the store takes records."""
 SMALL_LOCAL = "small-local"
+BATCH_EVERY_S = 0.04
+"""Records wait this long for others: with a commit behind it well within the 100 ms after which an answer must survive a crash."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -92,7 +94,7 @@ def _records(settings: Settings, log: Any) -> Iterator[RecordWriter]:
         batch.close()
     if interrupted:
         log.warning("requests that an earlier stop interrupted were closed", count=len(interrupted))
-    writer = RecordWriter(lambda: SqliteBatch(path))
+    writer = RecordWriter(lambda: SqliteBatch(path), min_interval_s=BATCH_EVERY_S)
     writer.start()
     try:
         yield writer
