@@ -42,7 +42,7 @@ FilePath = Annotated[Path, Field(strict=False)]
 class _Section(BaseModel):
     """What all sections share: no key that we do not know, no silent conversion, no change afterwards."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, hide_input_in_errors=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, hide_input_in_errors=True, defer_build=True)
 
 
 class ServerSettings(_Section):

@@ -159,3 +159,9 @@ def test_a_header_that_is_refused_is_told_without_its_value() -> None:
     assert "sk-live" not in faults(
         {"providers": {"acme": {"headers": {"Authorization": "Bearer sk-live-1", "a b": "sk-live-2"}}}}
     )
+
+
+def test_words_of_other_catalogs_for_parameters_are_understood() -> None:
+    listed = ["max_tokens", "max_completion_tokens", "stream", "user", "tools"]
+    layer = parse_layer({"models": [{"slug": "acme/a", "offers": [{"provider": "acme", "supported_parameters": listed}]}]}, "here")
+    assert layer.models[0].offers[0].supported_parameters == ["max_completion_tokens", "tools"]

@@ -20,6 +20,10 @@ from trunkline.errors import ConfigError
 RESERVED_AUTHORS = frozenset({"v1", "v1beta", "api", "platform", "providers", "models", "status", "static"})
 """First segments of the gateway's own paths; a model page is `/{author}/{model}`."""
 
+_OTHER_WORDS = {"max_tokens": "max_completion_tokens"}
+"""Older names of the same parameter, as other catalogs write them."""
+_ALWAYS_FORWARDED = ("messages", "metadata", "model", "safety_identifier", "store", "stream", "stream_options", "user")
+"""Fields that other catalogs list as parameters too. They are no matter of support here: they always go on."""
 _SLUG = re.compile(r"[a-z0-9][a-z0-9._-]*/[A-Za-z0-9][A-Za-z0-9._:@/+-]*")
 _PROVIDER = re.compile(r"[a-z0-9][a-z0-9_-]*")
 _CLOCK = re.compile(r"([01]\d|2[0-3]):[0-5]\d")
@@ -79,7 +83,7 @@ Clock = Annotated[str, BeforeValidator(lambda value: _clock(value) if isinstance
 
 
 class _Part(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, hide_input_in_errors=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, hide_input_in_errors=True, defer_build=True)
 
 
 class WhenLayer(_Part):
@@ -153,9 +157,12 @@ class OfferLayer(_Part):
     @field_validator("supported_parameters", "emulated_parameters")
     @classmethod
     def _known_parameters(cls, value: list[str] | None) -> list[str] | None:
-        for name in value or []:
-            _one_of(name, sorted(PARAMETERS))
-        return value
+        if value is None:
+            return None
+        words = [_OTHER_WORDS.get(name, name) for name in value]
+        for name in words:
+            _one_of(name, [*sorted(PARAMETERS), *_ALWAYS_FORWARDED])
+        return [name for name in dict.fromkeys(words) if name in PARAMETERS]
 
 
 class ModelLayer(_Part):
