@@ -163,5 +163,7 @@ def test_a_header_that_is_refused_is_told_without_its_value() -> None:
 
 def test_words_of_other_catalogs_for_parameters_are_understood() -> None:
     listed = ["max_tokens", "max_completion_tokens", "stream", "user", "tools"]
-    layer = parse_layer({"models": [{"slug": "acme/a", "offers": [{"provider": "acme", "supported_parameters": listed}]}]}, "here")
+    layer = parse_layer(
+        {"models": [{"slug": "acme/a", "offers": [{"provider": "acme", "supported_parameters": listed}]}]}, "here"
+    )
     assert layer.models[0].offers[0].supported_parameters == ["max_completion_tokens", "tools"]
