@@ -13,7 +13,6 @@ from trunkline.catalog.query import (
     find,
     model_card,
     nearest,
-    offer_of,
     pricings,
     shown_parameters,
 )
@@ -85,13 +84,6 @@ def test_near_names_are_few_and_each_told_once() -> None:
     near = nearest(SHIPPED, "gpt-5", n=3)
     assert len(near) == len(set(near)) <= 3
     assert nearest(SHIPPED, "zzzzzzzzzz") == []
-
-
-def test_an_offer_is_found_by_its_id() -> None:
-    found = offer_of(SHIPPED, "openai/o4-mini:azure")
-    assert found is not None
-    assert found.id == "openai/o4-mini:azure"
-    assert offer_of(SHIPPED, "openai/o4-mini") is None
 
 
 def card(slug: str = "openai/o4-mini") -> dict[str, Any]:

@@ -9,7 +9,8 @@ import pytest
 from trunkline.catalog.load import load
 from trunkline.catalog.types import Offer
 from trunkline.ir.usage import Usage
-from trunkline.pricing.rate import price, usd
+from trunkline.pricing.money import usd
+from trunkline.pricing.rate import price
 
 TUESDAY_NOON = datetime.datetime(2026, 11, 24, 12, tzinfo=datetime.UTC)
 
@@ -57,7 +58,10 @@ def theirs(provider: str, model: str, usage: Usage) -> Decimal:
 def test_both_bill_the_same(name: str, offer: Offer) -> None:
     for usage in USAGES:
         ours = price(usage, offer.price, at_ms=TUESDAY_NOON.timestamp() * 1000)
-        assert usd(ours.total_pico_usd) == theirs(THEIRS[offer.provider], offer.upstream_model, usage), (name, usage)
+        assert Decimal(usd(ours.total_pico_usd)) == theirs(THEIRS[offer.provider], offer.upstream_model, usage), (
+            name,
+            usage,
+        )
 
 
 def test_the_comparison_covers_a_spread_of_models_and_vendors() -> None:

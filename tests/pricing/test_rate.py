@@ -8,7 +8,8 @@ import pytest
 
 from trunkline.catalog.types import PriceLine, When
 from trunkline.ir.usage import Usage
-from trunkline.pricing.rate import BUCKETS, RateCard, price, round_half_even, usd
+from trunkline.pricing.money import usd
+from trunkline.pricing.rate import BUCKETS, RateCard, price, round_half_even
 from trunkline.pricing.types import FREE
 
 USD = 10**12
@@ -35,7 +36,7 @@ def test_a_million_tokens_cost_what_the_price_list_says() -> None:
         ("prompt", 1_000_000, "1.10", 1_100_000_000_000),
         ("completion", 1_000_000, "4.40", 4_400_000_000_000),
     ]
-    assert usd(cost.total_pico_usd) == Decimal("5.5")
+    assert usd(cost.total_pico_usd) == "5.5"
 
 
 def test_one_token_costs_a_whole_number_of_pico_dollars() -> None:

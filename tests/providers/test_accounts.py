@@ -7,7 +7,7 @@ from rich.pretty import pretty_repr
 
 from trunkline.catalog.load import load
 from trunkline.catalog.schema import CatalogLayer, parse_layer
-from trunkline.catalog.types import Catalog
+from trunkline.catalog.types import Catalog, Provider
 from trunkline.providers.accounts import Absent, Account, Endpoint, Written, endpoint, resolve
 
 SECRET = "sk-very-secret-0123456789"
@@ -85,3 +85,8 @@ def test_the_last_file_says_whether_a_provider_is_on() -> None:
     provider = acme()[0].providers["acme"]
     assert isinstance(resolve(provider, Written([on, off, silent]), {"ACME_KEY": "k"}), Absent)
     assert isinstance(resolve(provider, Written([off, on, silent]), {"ACME_KEY": "k"}), Account)
+
+
+def test_a_host_that_stands_for_none_is_not_shown() -> None:
+    urls = {"openai.chat": "http://local-models.invalid/v1", "gemini": "https://acme.example.com"}
+    assert Account(Provider("acme", "Acme"), urls, (), trusted=True).hosts == ["acme.example.com"]

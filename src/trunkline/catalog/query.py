@@ -48,14 +48,6 @@ def nearest(catalog: Catalog, name: str, n: int = 3) -> list[str]:
     return list(dict.fromkeys(known[match] for match in close))[:n]
 
 
-def offer_of(catalog: Catalog, offer_id: str) -> Offer | None:
-    """The offer named `author/model:provider`."""
-    found = find(catalog, offer_id)
-    if found is None or found.provider is None:
-        return None
-    return next(offer for offer in found.model.offers if offer.provider == found.provider)
-
-
 def has_ended(offer: Offer, today: str) -> bool:
     """Whether the provider has stopped serving it. `today` is an ISO date."""
     return offer.shutdown_on is not None and offer.shutdown_on <= today

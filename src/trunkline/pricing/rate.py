@@ -6,7 +6,6 @@ rounded half to even once (a price of up to six decimals per million tokens need
 
 import datetime
 from bisect import bisect_left
-from decimal import Decimal
 from fractions import Fraction
 from operator import attrgetter
 
@@ -231,8 +230,3 @@ def _start_ms(iso_date: str | None) -> float | None:
         return None
     day = datetime.date.fromisoformat(iso_date)
     return datetime.datetime(day.year, day.month, day.day, tzinfo=datetime.UTC).timestamp() * 1000
-
-
-def usd(amount_pico_usd: int) -> Decimal:
-    """Pico-USD as exact USD, for showing."""
-    return Decimal(amount_pico_usd).scaleb(-12)

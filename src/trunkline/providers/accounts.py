@@ -53,7 +53,9 @@ class Account(_Discreet, frozen=True):
     @property
     def hosts(self) -> list[str]:
         """For showing."""
-        return sorted({urlsplit(url).netloc.rpartition("@")[2] for url in self.base_urls.values()})
+        found = {urlsplit(url).netloc.rpartition("@")[2] for url in self.base_urls.values()}
+        # `.invalid` stands for what has no address of its own, the models that run in this gateway's own child.
+        return sorted(host for host in found if not host.endswith(".invalid"))
 
 
 class Absent(msgspec.Struct, frozen=True):

@@ -17,7 +17,6 @@ MAX_WORD = 128
 """Characters that are kept of a provider's ids and words."""
 # In a text a quote is escaped, so these only hit a key; null usage stands in every event of some vendors and is none.
 _USAGE = re.compile(rb'"usage"\s*:\s*\{')
-_ERROR = re.compile(rb'"error"\s*:\s*[^n\s]')
 _TELLING = re.compile(rb'"(?:usage"\s*:\s*\{|error"\s*:\s*[^n\s]|finish_reason"\s*:\s*")|\[DONE\]')
 
 
@@ -63,11 +62,6 @@ def is_plain(block: bytes) -> bool:
 def has_usage(block: bytes) -> bool:
     """True where an event of the block carries usage that is not null."""
     return b'"usage"' in block and _USAGE.search(block) is not None
-
-
-def has_error(block: bytes) -> bool:
-    """True where an event of the block carries an error that is not null."""
-    return b'"error"' in block and _ERROR.search(block) is not None
 
 
 class StreamObserver:
