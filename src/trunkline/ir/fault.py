@@ -23,3 +23,5 @@ class Fault(msgspec.Struct, frozen=True):
     code: str = ""
     type: str = ""
     param: str | None = None
+    retry_after_s: float | None = None
+    """Where the body tells it (Google's `RetryInfo`); others tell it in a header."""

@@ -6,7 +6,7 @@ In: what a protocol's `read_usage` found. Out: what `pricing` charges and the re
 import msgspec
 
 
-class Usage(msgspec.Struct, frozen=True):
+class Usage(msgspec.Struct, frozen=True, gc=False):
     """Counts of one answer. All are tokens, but for `web_searches` (calls).
 
     `input_tokens` is uncached text input, `output_tokens` is visible text output without reasoning; the totals are properties.

@@ -12,9 +12,8 @@ from trunkline.errors import InvalidParams
 from trunkline.ir.facts import RequestFacts
 from trunkline.protocols.openai_chat import NAME
 from trunkline.protocols.rawjson import UNREADABLE, Fields, is_null, join, raw, split
+from trunkline.protocols.wishes import GATEWAY_KEYS as GATEWAY_KEYS
 
-GATEWAY_KEYS = ("provider", "models", "model_routing_config", "usage", "transforms", "route", "plugins")
-"""Ours and other gateways' (OpenRouter, ZenMux): always taken out, a provider would refuse them."""
 _GATEWAY_KEYS = frozenset(GATEWAY_KEYS)
 
 _LIMITS = ("max_completion_tokens", "max_tokens")

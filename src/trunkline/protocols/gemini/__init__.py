@@ -1,0 +1,1 @@
+"""Google's Gemini protocol: `generateContent`, `streamGenerateContent`, `countTokens` (https://ai.google.dev/api/generate-content). See `codec`."""
