@@ -110,12 +110,12 @@ def _model(workshop: Workshop, slug: str, offers: dict[str, str]) -> str:
 
 
 def _offer(workshop: Workshop, slug: str, provider: str, name: str, facts: dict[str, Fact], context: int) -> list[str]:
-    row = workshop.providers[provider]
+    row = _row(workshop, slug, provider)
     lines = [
         "[[models.offers]]",
         _pair("provider", provider),
         _pair("upstream_model", name),
-        _pair("protocols", row["protocols"]),
+        _pair("protocols", _protocols(row, facts)),
     ]
     own_context = _sure([*(fact.context for fact in facts.values()), *(fact.max_input for fact in facts.values())])
     max_input = _agreed(fact.max_input for fact in facts.values())
@@ -138,6 +138,18 @@ def _offer(workshop: Workshop, slug: str, provider: str, name: str, facts: dict[
         lines.append("deadlines = { first_event_s = 300, total_s = 1800 }")
     prices = _price_lines(workshop, f"{slug}:{provider}", row, facts)
     return [*lines, *prices, ""] if prices else []
+
+
+def _row(workshop: Workshop, slug: str, provider: str) -> Mapping[str, Any]:
+    """The provider's row, with what it has for models of this author."""
+    row = workshop.providers[provider]
+    return {**row, **row.get("by_author", {}).get(slug.partition("/")[0], {})}
+
+
+def _protocols(row: Mapping[str, Any], facts: dict[str, Fact]) -> list[str]:
+    """OpenAI's `-pro`, `-codex` and `-deep-research` are in the Responses API alone."""
+    spoken = list(row["protocols"])
+    return ["openai.responses"] if "openai.responses" in spoken and _flag(facts.values(), "responses_only") else spoken
 
 
 def _facts(workshop: Workshop, provider: str, name: str) -> dict[str, Fact]:

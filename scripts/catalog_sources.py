@@ -126,6 +126,9 @@ def _litellm(rows: dict[str, dict[str, Any]]) -> Source:
 
 def _litellm_fact(row: dict[str, Any]) -> Fact:
     flags = {key.removeprefix("supports_"): bool(value) for key, value in row.items() if key.startswith("supports_")}
+    flags["responses_only"] = row.get("mode") == "responses" and "/v1/chat/completions" not in row.get(
+        "supported_endpoints", ()
+    )
     modalities = ["text"] + [kind for kind, flag in _LITELLM_INPUT.items() if flags.get(flag)]
     return Fact(
         prices=_litellm_prices(row),

@@ -268,6 +268,8 @@ def test_an_offer_without_an_address_for_any_of_its_protocols_is_refused_with_th
 def test_new_addresses_of_a_shipped_provider_keep_the_protocols_that_they_are_for() -> None:
     catalog = load([layer({"openai": {"base_urls": {"openai.chat": "https://api.openai.com/v1"}}})])
     assert offer(catalog, "openai").protocols == ("openai.chat",)
+    # What the provider has in another protocol alone is left out, without a word.
+    assert "openai" not in [known.provider for known in catalog.models["openai/gpt-5.5-pro"].offers]
     with pytest.raises(ConfigError, match=r"trunkline\.toml: providers\.openai\.base_urls: has addresses for gemini"):
         load([layer({"openai": {"base_urls": {"gemini": "https://a.example"}}})])
 

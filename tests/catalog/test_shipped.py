@@ -68,6 +68,30 @@ def test_every_provider_is_reached_over_https_or_through_its_own_endpoint() -> N
         ("claude-sonnet-4-5-20250929", "anthropic/claude-sonnet-4.5"),
         ("claude-opus-5-5", "anthropic/claude-opus-5.5"),
         ("gemini-3.7-flash", "google/gemini-3.8-flash"),
+        # Claude Code 2.1, its models by default and those of its menus
+        ("claude-haiku-4-5", "anthropic/claude-haiku-4.5"),
+        ("claude-haiku-4-5-20251001", "anthropic/claude-haiku-4.5"),
+        ("claude-haiku-5-5", "anthropic/claude-haiku-5.5"),
+        ("claude-opus-4-5-20251101", "anthropic/claude-opus-4.5"),
+        ("claude-opus-4-8", "anthropic/claude-opus-4.8"),
+        ("claude-sonnet-4-6", "anthropic/claude-sonnet-4.6"),
+        ("claude-sonnet-5-5", "anthropic/claude-sonnet-5.5"),
+        # Codex 0.169 and older ones
+        ("gpt-6.1-sol", "openai/gpt-6.1-sol"),
+        ("gpt-5-codex", "openai/gpt-5-codex"),
+        ("gpt-5.1-codex-max", "openai/gpt-5.1-codex-max"),
+        ("gpt-5.2-codex", "openai/gpt-5.2-codex"),
+        ("gpt-5.3-codex", "openai/gpt-5.3-codex"),
+        # Gemini CLI 0.61
+        ("gemini-3-pro", "google/gemini-3.1-pro-preview"),
+        ("gemini-3-pro-preview", "google/gemini-3.1-pro-preview"),
+        ("gemini-3.1-pro-preview-customtools", "google/gemini-3.1-pro-preview-customtools"),
+        ("gemini-3-flash", "google/gemini-3-flash-preview"),
+        ("gemini-3-flash-preview", "google/gemini-3-flash-preview"),
+        ("gemini-3.5-flash", "google/gemini-3.6-flash"),
+        ("gemini-2.5-pro", "google/gemini-2.5-pro"),
+        ("gemini-2.5-flash", "google/gemini-2.5-flash"),
+        ("gemini-2.5-flash-lite", "google/gemini-2.5-flash-lite"),
     ],
 )
 def test_the_names_that_clients_send_are_known(alias: str, slug: str) -> None:
@@ -146,7 +170,75 @@ def test_reading_the_shipped_catalog_imports_no_checker() -> None:
 def test_reasoning_goes_under_the_name_that_the_provider_takes(offer: Offer) -> None:
     """Together (https://docs.together.ai/docs/inference/chat/reasoning) and OpenRouter take `reasoning` itself."""
     rename = CATALOG.providers[offer.provider].rename
-    if "reasoning_effort" in (offer.supported_parameters or ()) and offer.provider != "together":
+    in_chat = "openai.chat" in offer.protocols and offer.provider != "together"
+    if in_chat and "reasoning_effort" in (offer.supported_parameters or ()):
         assert rename["reasoning"] == "reasoning_effort"
     if offer.provider in ("together", "openrouter"):
         assert "reasoning" not in rename
+
+
+def protocols(offer_id: str) -> set[str]:
+    return next(set(offer.protocols) for offer in OFFERS if offer.id == offer_id)
+
+
+@pytest.mark.parametrize(
+    ("offer_id", "spoken"),
+    [
+        ("openai/gpt-5.2:openai", {"openai.chat", "openai.responses"}),
+        ("openai/gpt-5.2:azure", {"openai.chat", "openai.responses"}),
+        ("anthropic/claude-opus-5.5:anthropic", {"anthropic.messages"}),
+        ("anthropic/claude-opus-5.5:bedrock", {"anthropic.messages"}),
+        ("anthropic/claude-opus-5.5:vertex", {"anthropic.messages"}),
+        ("anthropic/claude-opus-5.5:openrouter", {"openai.chat", "openai.responses", "anthropic.messages"}),
+        ("google/gemini-2.5-pro:google", {"openai.chat", "gemini"}),
+        ("google/gemini-3.1-pro-preview:vertex", {"openai.chat", "gemini"}),
+        ("deepseek/deepseek-v4-pro:deepseek", {"openai.chat", "anthropic.messages"}),
+        ("z-ai/glm-5.3:zai", {"openai.chat", "anthropic.messages"}),
+        ("moonshotai/kimi-k3:moonshot", {"openai.chat", "openai.responses", "anthropic.messages"}),
+        ("qwen/qwen3.8-max:alibaba", {"openai.chat", "openai.responses", "anthropic.messages"}),
+        ("minimax/minimax-m3:minimax", {"openai.chat", "openai.responses", "anthropic.messages"}),
+    ],
+)
+def test_an_offer_speaks_all_that_its_provider_does(offer_id: str, spoken: set[str]) -> None:
+    assert protocols(offer_id) == spoken
+
+
+def test_what_openai_has_in_the_responses_api_alone_is_offered_there_alone() -> None:
+    """https://developers.openai.com/api/docs/models"""
+    alone = [
+        offer
+        for offer in OFFERS
+        if offer.provider in ("openai", "azure") and ("-codex" in offer.model or offer.model.endswith("-pro"))
+    ]
+    assert {offer.model for offer in alone} >= {
+        "openai/gpt-5.3-codex",
+        "openai/gpt-5.1-codex-max",
+        "openai/gpt-5.5-pro",
+    }
+    assert {offer.protocols for offer in alone} == {("openai.responses",)}
+
+
+@pytest.mark.parametrize(
+    ("offer_id", "used"),
+    [
+        # Claude Code: thinking, effort, formats, web search; Gemini CLI: top_k, thinking, search; Codex: search, effort, cache keys.
+        (
+            "anthropic/claude-opus-5.5:anthropic",
+            {"reasoning", "reasoning_effort", "response_format", "web_search_options"},
+        ),
+        ("anthropic/claude-haiku-4.5:anthropic", {"reasoning", "temperature", "top_k", "tool_choice"}),
+        ("google/gemini-2.5-pro:google", {"temperature", "top_p", "top_k", "reasoning", "web_search_options"}),
+        ("google/gemini-3.1-pro-preview:vertex", {"top_k", "reasoning", "web_search_options"}),
+        ("openai/gpt-6.1-sol:openai", {"reasoning", "web_search_options", "prompt_cache_key", "parallel_tool_calls"}),
+        ("openai/gpt-5.1-codex-max:azure", {"reasoning", "web_search_options", "prompt_cache_key"}),
+    ],
+)
+def test_what_programs_say_in_a_protocol_of_their_own_is_supported_there(offer_id: str, used: set[str]) -> None:
+    """Else it would be left out on the way, and the bytes could not be passed through."""
+    offer = next(offer for offer in OFFERS if offer.id == offer_id)
+    assert used <= set(offer.supported_parameters or ())
+
+
+def test_words_of_chat_that_a_provider_has_in_another_protocol_alone_are_left_out_in_chat() -> None:
+    for provider in ("openai", "azure", "google", "vertex", "xai"):
+        assert "web_search_options" in CATALOG.providers[provider].drop

@@ -8,7 +8,7 @@ from rich.pretty import pretty_repr
 from trunkline.catalog.load import load
 from trunkline.catalog.schema import CatalogLayer, parse_layer
 from trunkline.catalog.types import Catalog, Provider
-from trunkline.providers.accounts import Absent, Account, Endpoint, Written, endpoint, resolve
+from trunkline.providers.accounts import Absent, Account, Endpoint, Written, auth_of, endpoint, resolve, with_headers
 
 SECRET = "sk-very-secret-0123456789"
 URL = "https://llm.acme.example/v1"
@@ -90,3 +90,81 @@ def test_the_last_file_says_whether_a_provider_is_on() -> None:
 def test_a_host_that_stands_for_none_is_not_shown() -> None:
     urls = {"openai.chat": "http://local-models.invalid/v1", "gemini": "https://acme.example.com"}
     assert Account(Provider("acme", "Acme"), urls, (), trusted=True).hosts == ["acme.example.com"]
+
+
+SPOKEN = ("openai.chat", "openai.responses", "anthropic.messages", "gemini")
+
+
+def headers_of(protocol: str, *, written: dict[str, str] | None = None, **fields: Any) -> dict[bytes, bytes]:
+    raw = {
+        "providers": {"acme": {"base_url": URL, "api_key": SECRET, **fields}},
+        "models": [{"slug": "acme/a", "offers": [{"provider": "acme", "protocols": list(SPOKEN)}]}],
+    }
+    layer = parse_layer(raw, "trunkline.toml")
+    catalog = load([layer], shipped=False)
+    found = resolve(catalog.providers["acme"], Written([layer.providers["acme"]], (SECRET,), written), {})
+    assert isinstance(found, Account)
+    return dict(endpoint(found, catalog.models["acme/a"].offers[0], protocol, SECRET).headers)
+
+
+@pytest.mark.parametrize(
+    ("protocol", "header", "value"),
+    [
+        ("openai.chat", b"authorization", f"Bearer {SECRET}"),
+        ("openai.responses", b"authorization", f"Bearer {SECRET}"),
+        ("anthropic.messages", b"x-api-key", SECRET),
+        ("gemini", b"x-goog-api-key", SECRET),
+    ],
+)
+def test_a_key_goes_where_the_vendor_of_the_protocol_has_it_unless_something_is_written(
+    protocol, header, value
+) -> None:
+    assert headers_of(protocol)[header] == value.encode()
+    assert headers_of(protocol, auth="bearer")[b"authorization"] == f"Bearer {SECRET}".encode()
+
+
+def test_each_protocol_may_have_an_auth_of_its_own() -> None:
+    auth = {"default": "header:x-acme-key", "gemini": "bearer", "openai.responses": "none"}
+    assert headers_of("openai.chat", auth=auth)[b"x-acme-key"] == SECRET.encode()
+    assert headers_of("gemini", auth=auth)[b"authorization"] == f"Bearer {SECRET}".encode()
+    assert SECRET.encode() not in headers_of("openai.responses", auth=auth).values()
+    assert [auth_of(Provider("a", "A", auth="none"), protocol) for protocol in SPOKEN] == ["none"] * 4
+
+
+def test_a_version_goes_with_messages_alone_and_the_operators_word_wins() -> None:
+    version = b"anthropic-version"
+    assert headers_of("anthropic.messages")[version] == b"2023-06-01"
+    assert all(version not in headers_of(protocol) for protocol in SPOKEN if protocol != "anthropic.messages")
+    table = {"anthropic.messages": {"Anthropic-Version": "2026-10-21"}}
+    assert headers_of("anthropic.messages", protocol_headers=table)[version] == b"2026-10-21"
+    assert headers_of("anthropic.messages", written={"anthropic-version": "2026-01-01"})[version] == b"2026-01-01"
+
+
+def test_headers_of_a_request_take_the_place_of_those_of_the_endpoint() -> None:
+    fixed = ((b"content-type", b"application/json"), (b"anthropic-version", b"2023-06-01"))
+    merged = with_headers(fixed, [(b"Anthropic-Version", b"2026-10-21"), (b"anthropic-beta", b"x")])
+    assert merged == (fixed[0], (b"Anthropic-Version", b"2026-10-21"), (b"anthropic-beta", b"x"))
+
+
+def test_a_stream_and_a_count_have_endpoints_of_their_own() -> None:
+    catalog, layer = acme()
+    found = resolve(catalog.providers["acme"], Written([layer.providers["acme"]], ("k",)), {})
+    assert isinstance(found, Account)
+    found = Account(found.provider, {"gemini": "https://acme.example"}, ("k",), trusted=True, endpoints={})
+    offer = catalog.models["acme/a"].offers[0]
+    plain, stream, count = (
+        endpoint(found, offer, "gemini", "k", **how).target for how in ({}, {"stream": True}, {"count": True})
+    )
+    assert plain.endswith(b":generateContent")
+    assert stream.endswith(b":streamGenerateContent?alt=sse")
+    assert count.endswith(b":countTokens")
+
+
+def test_a_provider_that_wants_a_key_in_one_of_its_protocols_is_absent_without_it() -> None:
+    urls = {"base_urls": {"openai.chat": URL, "gemini": URL}, "base_url": None}
+    fields = {key: value for key, value in urls.items() if value}
+    raw = {"providers": {"acme": {**fields, "key_env": ["ACME_KEY"], "auth": {"default": "none", "gemini": "bearer"}}}}
+    layer = parse_layer(raw, "f")
+    assert isinstance(
+        resolve(load([layer], shipped=False).providers["acme"], Written([layer.providers["acme"]]), {}), Absent
+    )

@@ -5,7 +5,7 @@ import pytest
 from trunkline.catalog.load import load
 from trunkline.catalog.types import Provider
 from trunkline.errors import ConfigError
-from trunkline.providers.urls import ends_in_version, fill, placeholders, request_url
+from trunkline.providers.urls import call_url, ends_in_version, fill, placeholders, request_url
 
 ADDRESSES = [
     ("http://127.0.0.1:9001", "openai.chat", "http://127.0.0.1:9001/v1/chat/completions"),
@@ -104,3 +104,36 @@ def test_the_operators_value_goes_before_the_variable() -> None:
 
 def test_the_model_is_no_value_that_an_operator_sets() -> None:
     assert placeholders("https://{region}.example/deployments/{model}") == ("region",)
+
+
+VERTEX = "https://europe-west4-aiplatform.googleapis.com/v1/projects/p/locations/europe-west4/publishers"
+CALLS = [
+    ("https://acme.example", "gemini", "m-1", True, "https://acme.example/v1beta/models/m-1:streamGenerateContent?alt=sse"),
+    ("https://acme.example", "gemini", "models/m-1", False, "https://acme.example/v1beta/models/m-1:generateContent"),
+    ("https://acme.example/v1beta?k=v", "gemini", "m-1", True, "https://acme.example/v1beta/models/m-1:streamGenerateContent?k=v&alt=sse"),
+    (f"{VERTEX}/google", "gemini", "google/m-1", False, f"{VERTEX}/google/models/m-1:generateContent"),
+    (f"{VERTEX}/anthropic", "anthropic.messages", "claude-x@20250929", False, f"{VERTEX}/anthropic/models/claude-x@20250929:rawPredict"),
+    (f"{VERTEX}/anthropic", "anthropic.messages", "claude-x", True, f"{VERTEX}/anthropic/models/claude-x:streamRawPredict"),
+    ("https://acme.example/model", "anthropic.messages", "us.claude:0", False, "https://acme.example/model/us.claude%3A0/invoke"),
+    ("https://acme.example/model", "anthropic.messages", "c", True, "https://acme.example/model/c/invoke-with-response-stream"),
+    ("https://acme.example", "anthropic.messages", "c", True, "https://acme.example/v1/messages"),
+    ("https://acme.example/openai?api-version=2025-04-01-preview", "openai.responses", "d", True, "https://acme.example/openai/responses?api-version=2025-04-01-preview"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("base_url", "protocol", "model", "stream", "address"), CALLS)
+def test_a_call_goes_where_its_protocol_and_surface_have_it(base_url, protocol, model, stream, address) -> None:
+    assert call_url(base_url, protocol, model, stream=stream) == address
+
+
+@pytest.mark.parametrize(
+    ("base_url", "protocol", "address"),
+    [
+        ("https://acme.example", "anthropic.messages", "https://acme.example/v1/messages/count_tokens"),
+        ("https://acme.example/v1?a=b", "anthropic.messages", "https://acme.example/v1/messages/count_tokens?a=b"),
+        ("https://acme.example", "gemini", "https://acme.example/v1beta/models/m:countTokens"),
+        (f"{VERTEX}/anthropic", "anthropic.messages", f"{VERTEX}/anthropic/models/count-tokens:rawPredict"),
+    ],
+)
+def test_tokens_are_counted_at_an_address_of_their_own(base_url: str, protocol: str, address: str) -> None:
+    assert call_url(base_url, protocol, "m", count=True) == address

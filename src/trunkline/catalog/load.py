@@ -61,14 +61,17 @@ def encode(catalog: Catalog) -> bytes:
     models = _lines(catalog.models)
     providers = _lines(catalog.providers)
     aliases = msgspec.json.encode(dict(sorted(catalog.aliases.items())))
+    profiles = b",\n".join(msgspec.json.encode(profile) for profile in catalog.profiles)
     head = b'{"version":"' + catalog.version.encode() + b'",\n'
-    return head + b'"providers":' + providers + b',\n"models":' + models + b',\n"aliases":' + aliases + b"}\n"
+    body = b'"providers":' + providers + b',\n"models":' + models + b',\n"profiles":[\n' + profiles + b"\n]"
+    return head + body + b',\n"aliases":' + aliases + b"}\n"
 
 
 def shipped_layers() -> "list[CatalogLayer]":
-    """The files under `data/` as they are laid: providers, facts from packages, then the hand-kept models, which win."""
+    """The files under `data/` as they are laid: profiles, providers, facts from packages, then the hand-kept models, which win."""
     generated = sorted((f for f in (data_dir() / "generated").iterdir() if f.name.endswith(".toml")), key=_name)
-    ordered = [data_dir() / "providers.toml", *generated, data_dir() / "models.toml"]
+    first = [data_dir() / "profiles.toml", data_dir() / "providers.toml"]
+    ordered = [*first, *generated, data_dir() / "models.toml"]
     return [read_layer(file, f"shipped {file.name}") for file in ordered]
 
 
@@ -92,7 +95,8 @@ def check_downloaded(text: str, where: str) -> "CatalogLayer":
 
 REACH = frozenset(
     {"base_url", "base_urls", "auth", "api_key", "api_keys", "key_env", "variables", "resource", "endpoint", "headers"}
-    | {"api_version", "project", "location", "region", "local", "profile"}
+    | {"api_version", "project", "location", "region", "local", "profile", "protocol_headers"}
+    | {"accepts", "credentials"}
 )
 """Keys of a provider that decide which server gets which secret."""
 

@@ -11,12 +11,13 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from trunkline.catalog.types import Catalog, DataPolicy, Deadlines, Model, Offer, PriceLine, Provider, When
+from trunkline.catalog.types import Catalog, DataPolicy, Deadlines, Model, Offer, PriceLine, Profile, Provider, When
 from trunkline.errors import ConfigError
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
 
+    from trunkline.catalog.quirks_schema import QuirksLayer
     from trunkline.catalog.schema import CatalogLayer, ModelLayer, OfferLayer, PriceLayer, ProviderLayer
 
 _SPELLED_APART = frozenset(
@@ -34,6 +35,7 @@ _SPELLED_APART = frozenset(
         "zdr",
     }
     | {"api_keys", "api_version", "resource", "endpoint", "project", "location", "region", "provider", "where"}
+    | {"auth", "quirks", "credentials"}
 )
 """Keys that are not copied to the field of their name."""
 
@@ -46,14 +48,21 @@ class Draft:
     def __init__(self, base: Catalog | None = None) -> None:
         self.providers: dict[str, Provider] = dict(base.providers) if base else {}
         self.models: dict[str, Model] = dict(base.models) if base else {}
+        self.profiles: dict[str, Profile] = {profile.name: profile for profile in base.profiles} if base else {}
         self.enabled: dict[tuple[str, ...], bool] = {}
         self.single_url: dict[str, str] = {}
         self.api_version: dict[str, str] = {}
         self.says: dict[str, str] = {}
         """Slug or offer -> the file that spoke of it last, for errors."""
+        self.unreachable: dict[str, Offer] = {}
+        """Provider -> one of the earlier offers that its new addresses have nothing for; all of them are `left_out`."""
+        self.left_out: set[tuple[str, ...]] = set()
 
     def apply(self, layer: "CatalogLayer") -> None:
         """Lays one layer on top."""
+        for profile in layer.profiles:
+            given = profile.model_dump(exclude_unset=True, exclude={"quirks"})
+            self.profiles[profile.name] = msgspec.convert({**given, "quirks": _quirks(profile.quirks)}, Profile)
         for slug, provider in layer.providers.items():
             self.says[slug] = layer.where
             self._apply_provider(slug, provider)
@@ -63,13 +72,16 @@ class Draft:
 
     def finish(self) -> Catalog:
         """Checks what only the whole can tell, and freezes it. Raises `ConfigError`."""
+        self.unreachable, self.left_out = {}, set()
         self._spread_single_urls()
         self._apply_api_versions()
         models = {
             model.slug: model for model in map(self._finished_model, self.models.values()) if self._on(model.slug)
         }
+        self._check_that_something_is_left(models)
         aliases = _aliases(models, self.says)
-        return Catalog(version=digest(models, self.providers), models=models, providers=self.providers, aliases=aliases)
+        profiles = tuple(self.profiles.values())
+        return Catalog(digest(models, self.providers, profiles), models, self.providers, aliases, profiles)
 
     def _apply_provider(self, slug: str, layer: "ProviderLayer") -> None:
         given = layer.model_fields_set
@@ -88,6 +100,11 @@ class Draft:
             changes["vars"] = {**known.vars, **values}
         if given & {"data_policy", "zdr"}:
             changes["data_policy"] = _policy(known.data_policy, layer)
+        if "auth" in given:
+            changes["auth"] = layer.auth.get("default", "")
+            changes["auth_by"] = {name: word for name, word in layer.auth.items() if name != "default"}
+        if "quirks" in given:
+            changes["quirks"] = {protocol: _quirks(quirks) for protocol, quirks in layer.quirks.items()}
         if "enabled" in given:
             self.enabled[(slug,)] = layer.enabled
         self.providers[slug] = msgspec.structs.replace(known, **changes)
@@ -123,6 +140,8 @@ class Draft:
             changes["data_policy"] = msgspec.structs.replace(known.data_policy or DataPolicy(), **set_fields)
         if "deadlines" in given:
             changes["deadlines"] = _replaced(known.deadlines, layer.deadlines)
+        if "quirks" in given:
+            changes["quirks"] = {protocol: _quirks(quirks) for protocol, quirks in layer.quirks.items()}
         if "enabled" in given:
             self.enabled[(slug, layer.provider)] = layer.enabled
         return msgspec.structs.replace(known, **changes)
@@ -142,11 +161,11 @@ class Draft:
             self.providers[slug] = msgspec.structs.replace(provider, base_urls=base_urls)
 
     def _apply_api_versions(self) -> None:
-        """Azure's dated versions live under `/openai/deployments/NAME`, the undated `/openai/v1` needs none:
-        https://learn.microsoft.com/azure/ai-foundry/openai/api-version-lifecycle."""
+        """Azure's dated versions live under `/openai/deployments/NAME` (Responses: under `/openai`, the deployment is in the body), the
+        undated `/openai/v1` needs none: https://learn.microsoft.com/azure/ai-foundry/openai/api-version-lifecycle."""
         for slug, version in self.api_version.items():
             provider = self.providers[slug]
-            base_urls = {protocol: _versioned(url, version) for protocol, url in provider.base_urls.items()}
+            base_urls = {protocol: _versioned(url, version, protocol) for protocol, url in provider.base_urls.items()}
             self.providers[slug] = msgspec.structs.replace(provider, base_urls=base_urls)
 
     def _finished_model(self, model: Model) -> Model:
@@ -183,22 +202,40 @@ class Draft:
             raise ConfigError(
                 f"{named} has addresses for {had}, this offer speaks {wanted}: {mend}", where=self._place(offer)
             )
-        place = f"{self.says.get(provider.slug, 'catalog')}: providers.{provider.slug}.base_urls"
-        mend = "add an address for one of them, or switch the provider off"
-        raise ConfigError(f"has addresses for {had}, but its offer {offer.id} speaks {wanted}: {mend}", where=place)
+        # Nobody wrote this offer here: new addresses for one protocol leave out what the provider has in others alone.
+        self.unreachable[provider.slug] = offer
+        self.left_out.add((offer.model, offer.provider))
+        return offer
+
+    def _check_that_something_is_left(self, models: dict[str, Model]) -> None:
+        served = {offer.provider for model in models.values() for offer in model.offers}
+        for slug, offer in self.unreachable.items():
+            if slug not in served:
+                wanted, had = ", ".join(offer.protocols), ", ".join(self.providers[slug].base_urls)
+                place = f"{self.says.get(slug, 'catalog')}: providers.{slug}.base_urls"
+                mend = "add an address for one of them, or switch the provider off"
+                raise ConfigError(
+                    f"has addresses for {had}, but its offer {offer.id} speaks {wanted}: {mend}", where=place
+                )
 
     def _place(self, offer: Offer) -> str:
         return f'{self.says.get(offer.id, "catalog")}: models["{offer.model}"].offers["{offer.provider}"]'
 
     def _on(self, *name: str) -> bool:
-        return self.enabled.get(name, True)
+        return self.enabled.get(name, True) and name not in self.left_out
 
 
-def digest(models: dict[str, Model], providers: dict[str, Provider]) -> str:
+def digest(models: dict[str, Model], providers: dict[str, Provider], profiles: tuple[Profile, ...] = ()) -> str:
     """Names the content: 12 hex digits of SHA-256 over its JSON. Secrets are not part of a catalog."""
     import hashlib
 
-    return hashlib.sha256(msgspec.json.encode([models, providers], order="sorted")).hexdigest()[:12]
+    content = [models, providers, profiles]
+    return hashlib.sha256(msgspec.json.encode(content, order="sorted")).hexdigest()[:12]
+
+
+def _quirks(layer: "QuirksLayer") -> dict[str, Any]:
+    """Only what was written, in an order that does not depend on the writing."""
+    return dict(sorted(layer.model_dump(exclude_unset=True, by_alias=True).items()))
 
 
 def _plain_fields(layer: "BaseModel") -> dict[str, Any]:
@@ -252,11 +289,11 @@ def _is_private_host(host: str) -> bool:
         return "." not in host or host.endswith((".local", ".localhost", ".internal", ".lan"))
 
 
-def _versioned(url: str, version: str) -> str:
+def _versioned(url: str, version: str, protocol: str) -> str:
     if not version:
         return url
     if version[:1].isdigit() and url.endswith("/openai/v1"):
-        url = url.removesuffix("/v1") + "/deployments/{model}"
+        url = url.removesuffix("/v1") + ("" if protocol == "openai.responses" else "/deployments/{model}")
     return f"{url}?api-version={version}"
 
 

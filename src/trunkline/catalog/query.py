@@ -44,8 +44,9 @@ def nearest(catalog: Catalog, name: str, n: int = 3) -> list[str]:
         return [offer.id for offer in model.offers][:n] or [model.slug]
     short = {slug.partition("/")[2]: slug for slug in catalog.models}
     known = {**short, **catalog.aliases, **{slug: slug for slug in catalog.models}}
-    close = difflib.get_close_matches(name, known, n=4 * n, cutoff=0.5)
-    return list(dict.fromkeys(known[match] for match in close))[:n]
+    folded = {one.casefold(): slug for one, slug in known.items()}
+    close = difflib.get_close_matches(name.casefold(), folded, n=4 * n, cutoff=0.5)
+    return list(dict.fromkeys(folded[match] for match in close))[:n]
 
 
 def has_ended(offer: Offer, today: str) -> bool:

@@ -13,7 +13,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError, field_validator
 
-from trunkline.catalog.credentials import OF_THE_CONNECTION, fault_of_header
+from trunkline.catalog.credentials import OF_THE_CONNECTION, fault_of_header, names_a_secret
+from trunkline.catalog.quirks_schema import ProtocolName, QuirksLayer
 from trunkline.catalog.types import PARAMETERS, PRICE_ITEMS, PRICE_UNITS
 from trunkline.errors import ConfigError
 
@@ -60,6 +61,10 @@ def _one_or_more(value: object) -> object:
     return [value] if isinstance(value, str) else value
 
 
+def _for_all_protocols(value: object) -> object:
+    return {"default": value} if isinstance(value, str) else value
+
+
 def _clock(value: str) -> str:
     if not _CLOCK.fullmatch(value):
         raise ValueError('must be a time of day in UTC such as "16:30"')
@@ -72,7 +77,7 @@ def _web_address(value: str) -> str:
     return value.rstrip("/")
 
 
-ProtocolName = Literal["openai.chat", "openai.responses", "anthropic.messages", "gemini"]
+AuthKey = Literal["default", "openai.chat", "openai.responses", "anthropic.messages", "gemini"]
 Modality = Literal["text", "image", "audio", "video", "file"]
 IsoDate = Annotated[str | None, BeforeValidator(_iso_date)]
 Usd = Annotated[Decimal, BeforeValidator(_exact)]
@@ -145,6 +150,7 @@ class OfferLayer(_Part):
     supported_parameters: list[str] | None = None
     emulated_parameters: list[str] = []
     rename: dict[str, str] = {}
+    quirks: dict[ProtocolName, QuirksLayer] = {}
     input: list[Modality] | None = None
     abortable: bool = False
     prefill: bool = False
@@ -200,10 +206,12 @@ class ProviderLayer(_Part):
     enabled: bool = True
     base_url: Url | None = None
     base_urls: dict[ProtocolName, Url] = {}
-    auth: str = "bearer"
+    auth: Annotated[dict[AuthKey, str], BeforeValidator(_for_all_protocols)] = {}
     api_key: SecretStr | None = None
     api_keys: list[SecretStr] = []
     key_env: Annotated[list[str], BeforeValidator(_one_or_more)] = []
+    accepts: Literal["", "google", "aws"] = ""
+    credentials: str | None = None
     variables: dict[str, str] = {}
     resource: str | None = None
     endpoint: Url | None = None
@@ -212,8 +220,10 @@ class ProviderLayer(_Part):
     location: str | None = None
     region: str | None = None
     headers: dict[str, str] = {}
+    protocol_headers: dict[ProtocolName, dict[str, str]] = {}
     rename: dict[str, str] = {}
     drop: list[str] = []
+    quirks: dict[ProtocolName, QuirksLayer] = {}
     data_policy: PolicyLayer = PolicyLayer()
     zdr: bool = False
     status_url: str = ""
@@ -224,13 +234,16 @@ class ProviderLayer(_Part):
 
     @field_validator("auth")
     @classmethod
-    def _known_auth(cls, value: str) -> str:
-        if not _AUTH.fullmatch(value):
-            raise ValueError('must be "bearer", "header:NAME", "query:NAME" or "none"')
-        if value.removeprefix("header:").lower() in OF_THE_CONNECTION:
-            raise ValueError(
-                "names a header that the gateway writes itself: take the one in which the provider wants its key"
-            )
+    def _known_auth(cls, value: dict[str, str]) -> dict[str, str]:
+        for word in value.values():
+            if not _AUTH.fullmatch(word):
+                raise ValueError(
+                    'must be "bearer", "header:NAME", "query:NAME" or "none", or a table of them by protocol'
+                )
+            if word.removeprefix("header:").lower() in OF_THE_CONNECTION:
+                raise ValueError(
+                    "names a header that the gateway writes itself: take the one in which the provider wants its key"
+                )
         return value
 
     @field_validator("key_env")
@@ -248,14 +261,35 @@ class ProviderLayer(_Part):
                 raise ValueError(fault)
         return value
 
+    @field_validator("protocol_headers")
+    @classmethod
+    def _plain_protocol_headers(cls, value: dict[str, dict[str, str]]) -> dict[str, dict[str, str]]:
+        for headers in value.values():
+            cls._plain_headers(headers)
+            if any(names_a_secret(text) for text in headers.values()):
+                raise ValueError("takes plain values only: put a header with a secret into `headers`")
+        return value
+
     def keys(self) -> tuple[SecretStr, ...]:
         """`api_key` and `api_keys` together, as written."""
         return (*([self.api_key] if self.api_key is not None else []), *self.api_keys)
 
 
+class ProfileLayer(_Part):
+    """See `types.Profile`."""
+
+    name: str
+    models: list[str] = []
+    providers: list[str] = []
+    protocols: list[ProtocolName] = []
+    reasoning: bool | None = None
+    quirks: QuirksLayer
+
+
 class CatalogLayer(_Part):
     """One file's say. `where` names the file; `downloaded` layers may not say how a provider is reached."""
 
+    profiles: list[ProfileLayer] = []
     providers: dict[str, ProviderLayer] = {}
     models: list[ModelLayer] = []
     where: str = ""
@@ -307,6 +341,8 @@ def _fault(detail: Any, raw: Mapping[str, Any]) -> tuple[str, str]:
 
 
 _KNOWN_KEYS: tuple[tuple[str, type[BaseModel]], ...] = (
+    (r"(?:providers\.[^.]+|models\.\d+\.offers\.\d+)\.quirks\..+|profiles\.\d+\.quirks", QuirksLayer),
+    (r"profiles\.\d+", ProfileLayer),
     (r"providers\.[^.]+\.data_policy", PolicyLayer),
     (r"providers\.[^.]+", ProviderLayer),
     (r"models\.\d+\.offers\.\d+\.price\.\d+\.when", WhenLayer),
@@ -322,7 +358,7 @@ _KNOWN_KEYS: tuple[tuple[str, type[BaseModel]], ...] = (
 def _unknown_key(place: tuple[int | str, ...]) -> str:
     parent = ".".join(str(step) for step in place[:-1])
     part = next(part for pattern, part in _KNOWN_KEYS if re.fullmatch(pattern, parent))
-    known = [name for name in part.model_fields if name != "where"]
+    known = [field.alias or name for name, field in part.model_fields.items() if name != "where"]
     near = difflib.get_close_matches(str(place[-1]), known, n=1, cutoff=0.5)
     return f"unknown key: did you mean `{near[0]}`?" if near else "unknown key: known are " + ", ".join(known)
 

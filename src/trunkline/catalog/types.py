@@ -5,6 +5,7 @@ Frozen; made by `catalog.load`, asked through `catalog.query`.
 
 from decimal import Decimal
 from functools import cached_property
+from typing import Any
 
 import msgspec
 
@@ -83,20 +84,29 @@ class Provider(msgspec.Struct, frozen=True, omit_defaults=True):
     name: str
     base_urls: dict[str, str] = {}
     """Protocol -> base URL. May hold `{endpoint}`, `{region}`, ..., filled from `vars` and `variables` by `providers.urls`."""
-    auth: str = "bearer"
-    """`bearer`, `header:NAME` (the key is that header's value, e.g. Azure's `header:api-key`), `query:NAME`, or `none`."""
+    auth: str = ""
+    """`bearer`, `header:NAME` (the key is that header's value, e.g. Azure's `header:api-key`), `query:NAME`, or `none`. Empty: as
+    each protocol's own vendor has it, see `providers.accounts`."""
+    auth_by: dict[str, str] = {}
+    """Protocol -> the same, where it differs from `auth`."""
     key_env: tuple[str, ...] = ()
     """Variables that hold a key, the first one set wins. Empty: no key is needed."""
+    accepts: str = ""
+    """What else than a key opens it: `google` (a credential file), `aws` (an access key, with signed requests). See `providers.credential_files`."""
     variables: dict[str, str] = {}
     """Name in `base_urls` -> variable of the environment that fills it, e.g. {"endpoint": "AZURE_OPENAI_ENDPOINT"}."""
     vars: dict[str, str] = {}
     """Name in `base_urls` -> the operator's own value for it, e.g. {"region": "eu-west-1"}. Goes before `variables`."""
     headers: dict[str, str] = {}
     """Sent with every request, e.g. an api-version."""
+    protocol_headers: dict[str, dict[str, str]] = {}
+    """Protocol -> headers that only its requests have; they win over `headers`."""
     rename: dict[str, str] = {}
-    """Parameter of the client -> name that this vendor takes, e.g. {"max_completion_tokens": "max_tokens"}."""
+    """In `openai.chat` only: parameter of the client -> name that this vendor takes, e.g. {"max_completion_tokens": "max_tokens"}."""
     drop: tuple[str, ...] = ()
-    """Parameters that this vendor refuses although they are harmless to leave out, e.g. `store`."""
+    """In `openai.chat` only: parameters that this vendor refuses although they are harmless to leave out, e.g. `store`."""
+    quirks: dict[str, dict[str, Any]] = {}
+    """Protocol -> fields of `protocols.codec.Quirks` that differ for all of its offers. They win over profiles."""
     data_policy: DataPolicy = DataPolicy()
     status_url: str = ""
     docs_url: str = ""
@@ -124,6 +134,9 @@ class Offer(msgspec.Struct, frozen=True, omit_defaults=True, dict=True):
     emulated_parameters: tuple[str, ...] = ()
     """Shown as supported, not sent: Trunkline does it on the answer (`stop` for OpenAI's reasoning models)."""
     rename: dict[str, str] = {}
+    """As the provider's; wins over it."""
+    quirks: dict[str, dict[str, Any]] = {}
+    """As the provider's; wins over it."""
     input: tuple[str, ...] | None = None
     """Modalities taken in, where an offer has fewer than its model."""
     abortable: bool = False
@@ -162,6 +175,20 @@ class Model(msgspec.Struct, frozen=True, omit_defaults=True):
     offers: tuple[Offer, ...] = ()
 
 
+class Profile(msgspec.Struct, frozen=True, omit_defaults=True):
+    """How a family of models differs from the rest of a protocol. What is empty matches all."""
+
+    name: str
+    quirks: dict[str, Any]
+    """Fields of `protocols.codec.Quirks`."""
+    models: tuple[str, ...] = ()
+    """Shell patterns; one of them must match the model's slug or the provider's name of it."""
+    providers: tuple[str, ...] = ()
+    protocols: tuple[str, ...] = ()
+    reasoning: bool | None = None
+    """Only models that reason, or only those that do not."""
+
+
 class Catalog(msgspec.Struct, frozen=True):
     """Everything that is known. `version` names the content (a digest), for records and answers."""
 
@@ -170,3 +197,5 @@ class Catalog(msgspec.Struct, frozen=True):
     providers: dict[str, Provider]
     aliases: dict[str, str] = {}
     """Alias -> slug. An alias is matched before it is split at a colon."""
+    profiles: tuple[Profile, ...] = ()
+    """In rising order of their say."""

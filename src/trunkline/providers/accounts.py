@@ -3,7 +3,6 @@
 Keys live here and in the requests only; nothing of this module is ever shown but `Absent.reason` and `Account.hosts`.
 """
 
-import ipaddress
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 from urllib.parse import quote, urlsplit
@@ -12,42 +11,49 @@ import msgspec
 
 from trunkline.catalog.credentials import fault_of_key
 from trunkline.catalog.schema import ProviderLayer
-from trunkline.catalog.types import Offer, Provider
+from trunkline.catalog.types import Offer, Profile, Provider
 from trunkline.errors import ConfigError
 from trunkline.execution.transport.types import Origin
-from trunkline.providers.urls import fill, request_url
+from trunkline.protocols.codec import Target
+from trunkline.providers.credential_files import INSTEAD_OF_A_KEY, Credential, found_credential
+from trunkline.providers.discreet import Discreet
+from trunkline.providers.origins import origin_of
+from trunkline.providers.surfaces import PLAIN, Surface, surface_of
+from trunkline.providers.urls import call_url, fill, value_of
+
+_OWN_AUTH = {"anthropic.messages": "header:x-api-key", "gemini": "header:x-goog-api-key"}
+"""As each protocol's own vendor wants its key, where nothing is written: https://platform.claude.com/docs/en/api/overview#authentication,
+https://ai.google.dev/gemini-api/docs/api-key. OpenAI's is `bearer`."""
+_OWN_HEADERS = {"anthropic.messages": {"anthropic-version": "2023-06-01"}}
+"""Without it Anthropic answers 400: https://platform.claude.com/docs/en/api/versioning."""
 
 
-class _Discreet(msgspec.Struct, frozen=True):
-    """A struct with secrets in it, which says only what `_shown` says: in logs, in tracebacks, and in the pages of a debugger."""
-
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}({', '.join(f'{name}={value!r}' for name, value in self._shown())})"
-
-    def __rich_repr__(self) -> Iterator[tuple[str, Any]]:  # type: ignore[override]
-        return self._shown()
-
-    def _shown(self) -> Iterator[tuple[str, Any]]:
-        raise NotImplementedError
-
-
-class Account(_Discreet, frozen=True):
-    """A provider that can be called. `endpoints` keeps what was made once for an offer and protocol."""
+class Account(Discreet, frozen=True):
+    """A provider that can be called. `endpoints` and `targets` keep what was made once for an offer and protocol."""
 
     provider: Provider
     base_urls: dict[str, str]
     """Protocol -> base URL, filled in."""
     keys: tuple[str, ...]
+    """Empty: it needs none, or there is a `credential`."""
     trusted: bool
     """The operator wrote the address, so it may be a private one."""
     headers: Mapping[str, str] = {}
     """Sent with every request; secrets in them are resolved."""
-    endpoints: "dict[tuple[str, str, str | None], Endpoint]" = {}
+    endpoints: "dict[tuple[str, str, str | None, bool, bool], Endpoint]" = msgspec.field(default_factory=dict)
+    targets: dict[tuple[str, str], Target] = msgspec.field(default_factory=dict)
+    profiles: tuple[Profile, ...] = ()
+    """The catalog's, for `targets`."""
+    credential: Credential | None = None
+    """Instead of a key: requests go through `providers.authorise`."""
+    region: str = ""
+    """AWS's, for signatures."""
 
     def _shown(self) -> Iterator[tuple[str, Any]]:
         yield "provider", self.provider.slug
         yield "hosts", self.hosts
         yield "keys", len(self.keys)
+        yield "credential", self.credential
         yield "trusted", self.trusted
 
     @property
@@ -67,12 +73,14 @@ class Absent(msgspec.Struct, frozen=True):
     """Of the environment (or keys of the file), that would bring it."""
 
 
-class Endpoint(_Discreet, frozen=True):
+class Endpoint(Discreet, frozen=True):
     """Where and how to send a request of one offer in one protocol."""
 
     origin: Origin
     target: bytes
     headers: tuple[tuple[bytes, bytes], ...]
+    surface: Surface = PLAIN
+    """How the body and the stream differ from the protocol's; see `surfaces.fitted`."""
 
     def _shown(self) -> Iterator[tuple[str, Any]]:
         yield "origin", self.origin
@@ -81,7 +89,7 @@ class Endpoint(_Discreet, frozen=True):
         yield "headers", [name for name, _ in self.headers]
 
 
-class Written(_Discreet, frozen=True):
+class Written(Discreet, frozen=True):
     """What the operator wrote about one provider, the last file last. Secrets are resolved."""
 
     layers: Sequence[ProviderLayer] = ()
@@ -100,27 +108,43 @@ class Written(_Discreet, frozen=True):
         return said[-1] if said else True
 
     @property
+    def credentials(self) -> str:
+        """The file of credentials, as the last file that names one says."""
+        named = [layer.credentials for layer in self.layers if layer.credentials]
+        return named[-1] if named else ""
+
+    @property
     def address(self) -> bool:
         """Whether the operator said where it is."""
         return any(layer.base_url or layer.base_urls or layer.endpoint for layer in self.layers)
 
 
-def resolve(provider: Provider, written: Written, env: Mapping[str, str]) -> Account | Absent:
+def resolve(
+    provider: Provider, written: Written, env: Mapping[str, str], profiles: tuple[Profile, ...] = ()
+) -> Account | Absent:
     """The account at one provider, or why there is none."""
     if not written.enabled:
         return Absent(provider, "switched off by `enabled = false`")
-    variable, key = _from_environment(provider.key_env, env) if not written.keys else ("", "")
+    own = bool(written.keys or written.credentials)
+    variable, key = _from_environment(provider.key_env, env) if not own else ("", "")
     found = written.keys or ((key,) if key else ())
     fault = fault_of_key(key)
     if fault:
         return Absent(provider, f"the variable {variable} {fault}", (variable,))
+    try:
+        place = f"[providers.{provider.slug}] credentials"
+        credential = None if found else found_credential(provider.accepts, written.credentials, env, place)
+    except ConfigError as error:
+        return Absent(provider, str(error))
+    provider = _with_project(provider, credential, env)
     filled: dict[str, str] = {}
     missing: list[str] = []
     for protocol, url in provider.base_urls.items():
         filled[protocol], unknown = fill(url, provider, env)
         missing += unknown
-    if not found and provider.auth != "none" and provider.key_env:
-        missing.insert(0, " or ".join(provider.key_env))
+    if not found and credential is None and _wants_a_key(provider):
+        instead = INSTEAD_OF_A_KEY.get(provider.accepts)
+        missing.insert(0, " or ".join((*provider.key_env, *([instead] if instead else []))))
     if missing:
         wanted = tuple(dict.fromkeys(missing))
         return Absent(provider, f"set {' and '.join(wanted)}", wanted)
@@ -133,57 +157,79 @@ def resolve(provider: Provider, written: Written, env: Mapping[str, str]) -> Acc
         trusted=provider.local or written.address or _is_told_by_variable(provider, env),
         headers=provider.headers if written.headers is None else written.headers,
         endpoints={},
+        targets={},
+        profiles=profiles,
+        credential=credential,
+        region=value_of("region", provider, env),
     )
 
 
-def endpoint(account: Account, offer: Offer, protocol: str, key: str | None) -> Endpoint:
-    """The request line, address and headers of one offer. Raises ConfigError where the provider has no address for the protocol."""
-    name = (offer.id, protocol, key)
+def _wants_a_key(provider: Provider) -> bool:
+    return bool(provider.key_env) and any(auth_of(provider, protocol) != "none" for protocol in provider.base_urls)
+
+
+def _with_project(provider: Provider, credential: Credential | None, env: Mapping[str, str]) -> Provider:
+    """A credential file of Google names the project that it is of."""
+    project = getattr(credential, "project", "")
+    if not project or value_of("project", provider, env):
+        return provider
+    return msgspec.structs.replace(provider, vars={**provider.vars, "project": project})
+
+
+def auth_of(provider: Provider, protocol: str) -> str:
+    """`bearer`, `header:NAME`, `query:NAME` or `none`: where the key goes in requests of this protocol."""
+    return provider.auth_by.get(protocol) or provider.auth or _OWN_AUTH.get(protocol, "bearer")
+
+
+def endpoint(
+    account: Account, offer: Offer, protocol: str, key: str | None, *, stream: bool = False, count: bool = False
+) -> Endpoint:
+    """The request line, address and headers of one offer; `count` is of the protocol's call that counts tokens. Raises ConfigError where
+    the provider has no address for the protocol."""
+    name = (offer.id, protocol, key, stream, count)
     known = account.endpoints.get(name)
     if known is None:
-        known = account.endpoints[name] = _endpoint(account, offer, protocol, key)
+        known = account.endpoints[name] = _endpoint(account, offer, protocol, key, stream=stream, count=count)
     return known
 
 
-def _endpoint(account: Account, offer: Offer, protocol: str, key: str | None) -> Endpoint:
+def with_headers(
+    headers: tuple[tuple[bytes, bytes], ...], more: Sequence[tuple[bytes, bytes]]
+) -> tuple[tuple[bytes, bytes], ...]:
+    """The headers with `more` of this request; one of the same name takes the other's place, as a caller's own `anthropic-version` does."""
+    named = {name.lower() for name, _ in more}
+    return (*(header for header in headers if header[0].lower() not in named), *more)
+
+
+def _endpoint(account: Account, offer: Offer, protocol: str, key: str | None, *, stream: bool, count: bool) -> Endpoint:
     base_url = account.base_urls.get(protocol)
     if base_url is None:
         slug = account.provider.slug
         raise ConfigError(f"{slug} has no base URL for {protocol}: give `base_urls`", where=f"providers.{slug}")
-    parts = urlsplit(request_url(base_url, protocol, offer.upstream_model))
+    parts = urlsplit(call_url(base_url, protocol, offer.upstream_model, stream=stream, count=count))
     path = parts.path + (f"?{parts.query}" if parts.query else "")
-    kind, _, name = account.provider.auth.partition(":")
+    kind, _, name = auth_of(account.provider, protocol).partition(":")
     if kind == "query" and key:
         path += f"{'&' if '?' in path else '?'}{name}={quote(key, safe='')}"
     return Endpoint(
-        _origin(base_url, trusted=account.trusted),
+        origin_of(base_url, trusted=account.trusted),
         path.encode("ascii"),
-        tuple(_headers(account, kind, name, key)),
+        tuple(_headers(account, protocol, kind, name, key)),
+        # Counting has one body everywhere.
+        PLAIN if count else surface_of(base_url, protocol),
     )
 
 
-def _headers(account: Account, kind: str, name: str, key: str | None) -> list[tuple[bytes, bytes]]:
+def _headers(account: Account, protocol: str, kind: str, name: str, key: str | None) -> list[tuple[bytes, bytes]]:
     headers = [(b"content-type", b"application/json")]
     if key and kind == "bearer":
         headers.append((b"authorization", b"Bearer " + key.encode("ascii")))
     elif key and kind == "header":
         headers.append((name.encode("ascii"), key.encode("ascii")))
-    headers += [(header.encode("ascii"), value.encode("ascii")) for header, value in account.headers.items()]
-    return headers
-
-
-def _origin(base_url: str, *, trusted: bool) -> Origin:
-    parts = urlsplit(base_url)
-    host = parts.hostname or ""
-    port = parts.port or (443 if parts.scheme == "https" else 80)
-    return Origin(parts.scheme, host, port, guarded=not (trusted or _is_loopback(host)))
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
+    fixed: dict[str, str] = {}
+    for layer in (_OWN_HEADERS.get(protocol, {}), account.headers, account.provider.protocol_headers.get(protocol, {})):
+        fixed |= {header.lower(): value for header, value in layer.items()}
+    return [*headers, *((header.encode("ascii"), value.encode("ascii")) for header, value in fixed.items())]
 
 
 def _is_told_by_variable(provider: Provider, env: Mapping[str, str]) -> bool:
