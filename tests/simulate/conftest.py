@@ -1,4 +1,4 @@
-"""Both simulated dialects, over the real port, as raw HTTP and through the vendor's own SDK."""
+"""The simulated protocols, over the real port, as raw HTTP and through the vendor's own SDK."""
 
 import http.client
 import json
@@ -14,6 +14,10 @@ __all__ = ["simulated", "simulated_server"]
 
 OPENAI = "/openai-sim/v1/chat/completions"
 AZURE = "/azure-sim/openai/v1/chat/completions"
+RESPONSES = "/openai-sim/v1/responses"
+MESSAGES = "/anthropic-sim/v1/messages"
+GEMINI = "/gemini-sim/v1beta/models"
+VERSION = {"anthropic-version": "2023-06-01"}
 
 
 class Answer:
@@ -33,8 +37,37 @@ class Answer:
         events = self.body.decode().split("\n\n")
         return [json.loads(event[6:]) for event in events if event.startswith("data: {")]
 
+    @property
+    def events(self) -> list[dict[str, Any]]:
+        """The data of all events, each with its name as `event` where it has one."""
+        found = []
+        for event in self.body.decode().replace("\r\n", "\n").split("\n\n"):
+            lines = dict(line.split(": ", 1) for line in event.split("\n") if ": " in line)
+            if lines.get("data", "[DONE]") != "[DONE]":
+                found.append(json.loads(lines["data"]) | ({"event": lines["event"]} if "event" in lines else {}))
+        return found
+
 
 Post = Callable[..., Answer]
+Call = Callable[..., Answer]
+
+
+@pytest.fixture
+def call(simulated: SimulatedProvider) -> Iterator[Call]:
+    """Posts any body to any path: `call(MESSAGES, {...})`."""
+    opened: list[http.client.HTTPConnection] = []
+
+    def send(path: str, body: Any, headers: dict[str, str] | None = None, method: str = "POST") -> Answer:
+        connection = http.client.HTTPConnection("127.0.0.1", simulated.port, timeout=10)
+        opened.append(connection)
+        sent = VERSION if headers is None and "/messages" in path else headers or {}
+        connection.request(method, path, json.dumps(body) if body is not None else None, sent)
+        response = connection.getresponse()
+        return Answer(response, response.read())
+
+    yield send
+    for connection in opened:
+        connection.close()
 
 
 @pytest.fixture

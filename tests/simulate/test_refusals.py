@@ -21,6 +21,10 @@ REFUSED = {
 }
 
 
+TURN = {"role": "user", "content": "hi"}
+CALLING = {"role": "assistant", "tool_calls": [{"id": "c", "function": {"name": "look", "arguments": "{}"}}]}
+
+
 @pytest.mark.parametrize("path", [OPENAI, AZURE])
 @pytest.mark.parametrize("name", REFUSED)
 def test_a_reasoning_model_refuses_what_the_vendors_does(post: Post, path: str, name: str) -> None:
@@ -54,6 +58,16 @@ def test_null_is_the_same_as_absent(post: Post, simulated: SimulatedProvider) ->
         ({"response_format": {"type": "json_schema"}}, "response_format.json_schema.schema"),
         ({"tools": [{"type": "function"}]}, "tools[0].function.name"),
         ({"reasoning_effort": "low", "model": "gpt-4.1"}, None),
+        ({"temperature": 2.5, "model": "gpt-4.1"}, "temperature"),
+        ({"top_p": -1, "model": "gpt-4.1"}, "top_p"),
+        ({"messages": [{"role": "model", "content": "x"}]}, "messages[0].role"),
+        ({"messages": [{"role": "user", "content": [{"type": "input_text"}]}]}, "messages[0].content[0].type"),
+        ({"messages": [{"role": "system", "content": [{"type": "image_url"}]}]}, "messages[0].content[0].type"),
+        ({"messages": [{"role": "user", "content": None}]}, "messages[0].content"),
+        ({"messages": [TURN, {"role": "tool", "tool_call_id": "c", "content": "x"}]}, "messages.[1].role"),
+        ({"messages": [TURN, CALLING, TURN]}, "messages.[2].role"),
+        ({"messages": [TURN, CALLING]}, "messages.[2].role"),
+        ({"messages": [TURN, {"role": "assistant", "tool_calls": [{"id": "c" * 65}]}]}, "messages[1].tool_calls[0].id"),
     ],
 )
 def test_a_wrong_request_is_refused_by_the_fields_name(post: Post, fields: dict[str, Any], param: str | None) -> None:

@@ -28,8 +28,8 @@ WORDS = (
 
 
 class Piece(msgspec.Struct, frozen=True):
-    """One delta. `kind` is `think`, `text`, `call` (id and name of the call at `index`) or `args` (a part of its
-    arguments)."""
+    """One delta. `kind` is `think` (of the block of reasoning at `index`), `redacted` (a whole one that cannot be read),
+    `text`, `refusal`, `call` (id and name of the call at `index`) or `args` (a part of its arguments)."""
 
     kind: str
     text: str
@@ -47,11 +47,18 @@ class Answer(msgspec.Struct, frozen=True):
     sums."""
 
     pieces: tuple[Piece, ...]
-    thinking: str
+    thoughts: tuple[str, ...]
+    """Blocks of reasoning."""
     text: str | None
     calls: tuple[Call, ...]
     finish: str
     usage: TokenCounts
+    tag: bytes = bytes(8)
+    """Part of the ids of this answer; the same for the same question."""
+    refusal: str | None = None
+    """With what words the model declined, in place of a text."""
+    stopped_by: str | None = None
+    """The stop sequence that the text ran into."""
 
 
 def answer(asked: Asked, script: Script, seed: int, tool_call_rate: float = 0.0) -> Answer:
@@ -59,19 +66,33 @@ def answer(asked: Asked, script: Script, seed: int, tool_call_rate: float = 0.0)
     choices = shake_128(b"%d " % seed + asked.key).digest(64)
     step = next_step(asked, script, choices, tool_call_rate)
     calls = tuple(finished(call, position, choices) for position, call in enumerate(step.calls))
-    said = call_pieces(calls) if calls else cut_up("text", before_stop(step.text, asked.stop))
-    return limited(asked, script, calls, cut_up("think", script.thinking) + said)
+    stopped_by = first_stop(step.text, asked.stop)
+    said = call_pieces(calls) if calls else cut_up("text", before_stop(step.text, stopped_by))
+    if script.refusal is not None:
+        calls, said, stopped_by = (), cut_up("refusal", MARK + script.refusal), None
+    whole = limited(asked, script, calls, thought(asked, script, choices) + said)
+    stopped_by = stopped_by if not calls and whole.finish != "length" else None
+    return msgspec.structs.replace(whole, tag=choices[32:40], stopped_by=stopped_by)
 
 
 def empty_answer(asked: Asked) -> Answer:
     """The model stopped at once: a whole answer without a word."""
-    return Answer((), "", "", (), "stop", TokenCounts(asked.prompt_tokens, 0))
+    return Answer((), (), "", (), "stop", TokenCounts(asked.prompt_tokens, 0))
+
+
+def thought(asked: Asked, script: Script, choices: bytes) -> tuple[Piece, ...]:
+    """The reasoning before the answer, as far as it is shown."""
+    if not asked.shows_thinking:
+        return ()
+    blocks = script.thinking or ((MARK + prose(choices[::-1]),) if asked.thinks else ())
+    shown = tuple(piece for index, block in enumerate(blocks) for piece in cut_up("think", block, index))
+    return (*shown, Piece("redacted", "", len(blocks))) if script.redacted and asked.redacts else shown
 
 
 def limited(asked: Asked, script: Script, calls: tuple[Call, ...], pieces: tuple[Piece, ...]) -> Answer:
     """The limit holds for reasoning and answer together; reasoning that is not shown comes first and may use it up
     (https://platform.openai.com/docs/guides/reasoning, "Allocating space for reasoning")."""
-    hidden = 0 if script.thinking else asked.reasoning_tokens
+    hidden = 0 if any(piece.kind == "think" for piece in pieces) else asked.reasoning_tokens
     room = hidden + len(pieces) if asked.max_tokens is None else asked.max_tokens
     kept = pieces[: max(0, room - hidden)]
     cut = hidden > room or len(kept) < len(pieces)
@@ -79,8 +100,9 @@ def limited(asked: Asked, script: Script, calls: tuple[Call, ...], pieces: tuple
     counted = TokenCounts(asked.prompt_tokens, min(room, hidden + len(pieces)), reasoning=reasoning)
     return Answer(
         pieces=kept,
-        thinking=of_kind("think", kept),
-        text=None if calls else of_kind("text", kept),
+        thoughts=blocks_of_thought(kept),
+        text=None if calls or script.refusal is not None else of_kind("text", kept),
+        refusal=None if script.refusal is None else of_kind("refusal", kept),
         calls=cut_calls(calls, kept) if cut else calls,
         finish="length" if cut else finish_of(asked, calls),
         usage=script.usage or counted,
@@ -138,13 +160,23 @@ def prose(choices: bytes) -> str:
     return f"{' '.join(words[:half]).capitalize()}. {' '.join(words[half:]).capitalize()}."
 
 
-def before_stop(text: str, stop: tuple[str, ...]) -> str:
-    ends = [text.find(sequence) for sequence in stop]
-    return text[: min((end for end in ends if end >= 0), default=len(text))]
+def first_stop(text: str, stop: tuple[str, ...]) -> str | None:
+    """The sequence that comes first in the text."""
+    found = [sequence for sequence in stop if sequence in text]
+    return min(found, key=text.find, default=None)
 
 
-def cut_up(kind: str, text: str) -> tuple[Piece, ...]:
-    return tuple(Piece(kind, part) for part in PIECE.findall(text))
+def before_stop(text: str, stopped_by: str | None) -> str:
+    return text if stopped_by is None else text[: text.find(stopped_by)]
+
+
+def cut_up(kind: str, text: str, index: int = 0) -> tuple[Piece, ...]:
+    return tuple(Piece(kind, part, index) for part in PIECE.findall(text))
+
+
+def blocks_of_thought(pieces: tuple[Piece, ...]) -> tuple[str, ...]:
+    indexes = dict.fromkeys(piece.index for piece in pieces if piece.kind == "think")
+    return tuple("".join(p.text for p in pieces if p.kind == "think" and p.index == index) for index in indexes)
 
 
 def of_kind(kind: str, pieces: tuple[Piece, ...]) -> str:

@@ -1,8 +1,8 @@
 """The simulated providers as an ASGI app: `make_app(config, clock, random)`.
 
-Paths: `[/NAME]/v1/...` speaks OpenAI's dialect, `[/NAME]/openai/...` Azure's; NAME is the provider (without it `openai`
-or `azure`). `/__simulate/...` is for tests: log, reset, behaviour. Nothing here is a real model, and every answer says
-so.
+In: a config, a clock, randomness. Out: an app that speaks all four protocols, each with its vendor's errors; `routes`
+has the paths. `/__simulate/...` is for tests: log, reset, behaviour. Nothing here is a real model, and every answer
+says so.
 """
 
 import asyncio
@@ -14,40 +14,35 @@ from typing import Any
 import msgspec
 
 from trunkline.simulate import wire
-from trunkline.simulate.answer import answer, empty_answer
-from trunkline.simulate.asked import Asked, read_request
+from trunkline.simulate.answer import Answer, answer, empty_answer
+from trunkline.simulate.arrival import Arrival, headers_of, query_of
+from trunkline.simulate.asked import Asked
 from trunkline.simulate.config import Behaviour, SimulationConfig, changed
+from trunkline.simulate.dialects import DIALECTS, OPERATIONS, Dialect, Operation
 from trunkline.simulate.directives import BadDirectiveError, Script, read_script
 from trunkline.simulate.journal import Entry, Journal
+from trunkline.simulate.messages.cache import PromptCache
 from trunkline.simulate.pace import Fate, fate, gap_s, retry_after_s
 from trunkline.simulate.peer import Peer, Receive, Send
 from trunkline.simulate.play import Headers, play_body, play_stream
-from trunkline.simulate.vendor_errors import (
-    ErrorAnswer,
-    RefusedError,
-    failed,
-    refuse,
-    unknown_model,
-    unknown_path,
-    wrong_key,
-    wrong_method,
-)  # fmt: skip
+from trunkline.simulate.routes import Route, find_route
+from trunkline.simulate.vendor_errors import ErrorAnswer, RefusedError
 
 App = Callable[[dict[str, Any], Receive, Send], Awaitable[None]]
-PATHS = (
-    ("azure", re.compile(r"(?:/(?P<name>[^/]+))?/openai(?:/v1)?(?:/deployments/(?P<deployment>[^/]+))?(?P<rest>/.*)")),
-    ("openai", re.compile(r"(?:/(?P<name>[^/]+))?/v1(?P<deployment>)(?P<rest>/.*)")),
-)
 JSON = (b"content-type", b"application/json")
-EVENT_STREAM = (b"content-type", b"text/event-stream; charset=utf-8")
 
 
-class Route(msgspec.Struct, frozen=True):
-    dialect: str
-    provider: str
-    deployment: str | None
-    rest: str
-    """What is left of the path, e.g. `/chat/completions`."""
+class Visit(msgspec.Struct, frozen=True):
+    """One request on its way through: where it goes, with what, and its line in the log."""
+
+    route: Route
+    arrival: Arrival
+    entry: Entry
+    received: float
+
+    @property
+    def dialect(self) -> Dialect:
+        return DIALECTS[self.route.dialect]
 
 
 def make_app(config: SimulationConfig, clock: Callable[[], float], random: Random) -> App:
@@ -56,13 +51,14 @@ def make_app(config: SimulationConfig, clock: Callable[[], float], random: Rando
 
 
 class Simulator:
-    """Lives as long as the server: the journal, and behaviours that tests have changed."""
+    """Lives as long as the server: the journal, what is kept of prompts, and behaviours that tests have changed."""
 
     def __init__(self, config: SimulationConfig, clock: Callable[[], float], random: Random) -> None:
         self.config = config
         self.clock = clock
         self.random = random
         self.journal = Journal()
+        self.cache = PromptCache()
         self.changed: dict[str, Behaviour] = {}
         self.running: set[asyncio.Task[Any]] = set()
 
@@ -99,29 +95,41 @@ class Simulator:
     async def serve(self, peer: Peer, scope: dict[str, Any], body: bytes) -> None:
         """One request, from the log entry to its outcome."""
         received = self.clock()
-        route = find_route(scope["path"])
-        entry = self.journal.note(route.provider if route else "", scope, body)
+        found = find_route(scope)
+        entry = self.journal.note(found.provider if found else "", scope, body)
+        route = found or Route("openai", "", None, scope["path"])
+        visit = Visit(route, self.arrival(route, scope), entry, received)
         try:
-            if route is None:
-                raise unknown_path("openai", scope["method"], scope["path"])
-            check_key(scope, route.dialect, self.behaviour(route.provider))
-            await self.answer(peer, scope, route, body, entry, received)
+            if found is None:
+                raise visit.dialect.unknown_path(scope["method"], scope["path"])
+            check_key(visit)
+            await self.answer(peer, scope, visit, body)
         except RefusedError as refused:
-            await self.send_error(peer, route.dialect if route else "openai", refused.answer, entry, "refused")
+            await self.send_error(peer, visit, refused.answer, "refused")
 
-    async def answer(
-        self, peer: Peer, scope: dict[str, Any], route: Route, body: bytes, entry: Entry, received: float
-    ) -> None:
-        behaviour = self.behaviour(route.provider)
+    def arrival(self, route: Route, scope: dict[str, Any]) -> Arrival:
+        owner = route.provider if DIALECTS[route.dialect].binds_provider else route.dialect
+        return Arrival(
+            behaviour=self.behaviour(route.provider),
+            provider=route.provider,
+            secret=f"simulated {self.config.seed} {owner}".encode(),
+            model=route.model,
+            operation=route.rest,
+            headers=headers_of(scope),
+            query=query_of(scope),
+        )
+
+    async def answer(self, peer: Peer, scope: dict[str, Any], visit: Visit, body: bytes) -> None:
+        route, entry, behaviour = visit.route, visit.entry, visit.arrival.behaviour
         if route.rest.startswith("/models"):
             entry.status, entry.outcome = 200, "answered"
-            await self.send_models(peer, route, behaviour)
+            await self.send_models(peer, visit)
             return
-        check_path(scope, route)
-        asked = read_request(body, behaviour, route.deployment)
+        operation = operation_of(scope, visit)
+        asked = operation.read(body, visit.arrival)
         if behaviour.models and asked.model not in behaviour.models:
-            raise unknown_model(route.dialect, asked.model)
-        script = scripted(asked, route.provider)
+            raise visit.dialect.unknown_model(asked.model)
+        script = scripted(asked, visit)
         met = self.meet(behaviour, script, asked, route.provider)
         if not await peer.waited(met.first_s):
             entry.outcome = "left"
@@ -129,11 +137,10 @@ class Simulator:
         if met.status == 200 and met.fault and met.fault.kind == "error" and not asked.stream:
             met = msgspec.structs.replace(met, status=500)  # Without a stream there is no event to say it in.
         if met.status != 200:
-            failure = failed(route.dialect, met.status, met.retry_after_s)
-            await self.send_error(peer, route.dialect, failure, entry, "failed")
+            await self.send_error(peer, visit, visit.dialect.failed(met.status, met.retry_after_s), "failed")
             return
         entry.status = 200 if met.fault is None or met.fault.after >= 0 or met.fault.kind == "error" else None
-        entry.outcome = await self.play(peer, route, asked, script, met, received)
+        entry.outcome = await self.play(peer, visit, operation, asked, script, met)
 
     def meet(self, behaviour: Behaviour, script: Script, asked: Asked, provider: str) -> Fate:
         """The fate of this request, a scripted failure counted."""
@@ -145,70 +152,63 @@ class Simulator:
         told = after if after is not None else retry_after_s(behaviour, failure.status)
         return msgspec.structs.replace(met, status=failure.status, retry_after_s=told)
 
-    async def play(self, peer: Peer, route: Route, asked: Asked, script: Script, met: Fate, received: float) -> str:
-        rate = self.behaviour(route.provider).tool_call_rate
-        given = empty_answer(asked) if met.empty else answer(asked, script, self.config.seed, rate)
-        head = wire.Head(route.dialect, self.new_id("chatcmpl-sim"), int(received), asked.model)
-        headers = self.headers(route.dialect, received)
-        content_type = EVENT_STREAM if asked.stream else JSON
-        if met.content_type is not None:
-            content_type = (b"content-type", met.content_type.encode())
-        if content_type[1]:
-            headers = [content_type, *headers]
+    async def play(
+        self, peer: Peer, visit: Visit, operation: Operation, asked: Asked, script: Script, met: Fate
+    ) -> str:
+        given = self.given(visit, operation, asked, script, met)
+        arrival = visit.arrival
+        id_ = self.new_id(operation.id_prefix)
+        head = wire.Head(visit.route.dialect, id_, int(visit.received), asked.model, arrival.secret)
+        headers = self.headers(visit, self.new_id("req_sim"))
+        with_usage = not script.without_usage
         if asked.stream and not script.empty_body:
-            shown = wire.events(given, head, with_usage=asked.include_usage and not script.without_usage)
+            shown = operation.events(given, asked, head, with_usage=with_usage)
+            headers = with_type(headers, shown.content_type, met)
             return await play_stream(peer, headers, shown, met, gap_s(met, len(given.pieces), given.usage.completion))
-        body = b"" if script.empty_body else wire.body(given, head, with_usage=not script.without_usage)
+        body = b"" if script.empty_body else operation.body(given, asked, head, with_usage=with_usage)
         if met.tokens_per_s and not await peer.waited(given.usage.completion / met.tokens_per_s):
             return "left"
-        return await play_body(peer, headers, body, met)
+        kind = b"text/event-stream; charset=utf-8" if asked.stream else JSON[1]
+        return await play_body(peer, with_type(headers, kind, met), body, met)
 
-    def headers(self, dialect: str, received: float) -> Headers:
-        """As the vendors send them, cookie and account limits included, since a gateway must not pass those on
-        (https://platform.openai.com/docs/api-reference/debugging-requests)."""
-        request_id = self.new_id("req_sim").encode()
-        spent_ms = b"%d" % round((self.clock() - received) * 1000)
-        if dialect == "azure":
-            return [
-                (b"apim-request-id", request_id),
-                (b"x-request-id", request_id),
-                (b"x-ms-region", b"Simulated"),
-                (b"x-ms-rai-invoked", b"true"),
-                (b"x-ratelimit-remaining-requests", b"999"),
-                (b"x-ratelimit-remaining-tokens", b"999999"),
-                (b"x-simulated", b"true"),
-            ]
-        return [
-            (b"x-request-id", request_id),
-            (b"openai-organization", b"simulated"),
-            (b"openai-processing-ms", spent_ms),
-            (b"openai-version", b"2020-10-01"),
-            (b"x-ratelimit-limit-requests", b"1000"),
-            (b"x-ratelimit-remaining-requests", b"999"),
-            (b"set-cookie", b"__cf_bm=simulated; path=/; HttpOnly; Secure"),
-            (b"x-simulated", b"true"),
-        ]
+    def given(self, visit: Visit, operation: Operation, asked: Asked, script: Script, met: Fate) -> Answer:
+        """The answer, with what of its prompt was read from the cache and what was written into it."""
+        behaviour = visit.arrival.behaviour
+        said = answer(asked, script, self.config.seed, behaviour.tool_call_rate)
+        if met.empty:
+            said = empty_answer(asked)
+        if script.usage is not None or not operation.keeps_prompts:
+            return said
+        kept = self.cache.use(visit.route.provider, asked.marks, behaviour.cache_min_tokens, visit.received)
+        usage = msgspec.structs.replace(
+            said.usage, cached=kept.read, written_5m=kept.written_5m, written_1h=kept.written_1h
+        )
+        return msgspec.structs.replace(said, usage=usage)
+
+    def headers(self, visit: Visit, request_id: str) -> Headers:
+        spent_ms = b"%d" % round((self.clock() - visit.received) * 1000)
+        return visit.dialect.headers(request_id.encode(), spent_ms)
 
     def new_id(self, prefix: str) -> str:
         return f"{prefix}{self.random.getrandbits(96):024x}"
 
-    async def send_error(self, peer: Peer, dialect: str, error: ErrorAnswer, entry: Entry, outcome: str) -> None:
-        entry.status, entry.outcome = error.status, outcome
-        length = (b"content-length", b"%d" % len(error.body))
-        headers = self.headers(dialect, self.clock())
+    async def send_error(self, peer: Peer, visit: Visit, error: ErrorAnswer, outcome: str) -> None:
+        visit.entry.status, visit.entry.outcome = error.status, outcome
+        request_id = self.new_id("req_sim")
+        body = visit.dialect.dressed(error.body, request_id, visit.arrival)
         told = {name for name, _ in error.headers}
-        kept = [header for header in headers if header[0] not in told]
-        await peer.start(error.status, [JSON, length, *kept, *error.headers])
-        await peer.write(error.body, more=False)
+        kept = [header for header in self.headers(visit, request_id) if header[0] not in told]
+        await self.send_json(peer, body, [*kept, *error.headers], error.status)
 
-    async def send_models(self, peer: Peer, route: Route, behaviour: Behaviour) -> None:
-        names = behaviour.models or ("o4-mini", "gpt-4.1")
+    async def send_models(self, peer: Peer, visit: Visit) -> None:
+        listed = visit.arrival.behaviour.models
         created = int(self.clock())
-        wanted = route.rest.removeprefix("/models").removeprefix("/")
-        if wanted and behaviour.models and wanted not in names:
-            raise unknown_model(route.dialect, wanted)
-        body = wire.encode(wire.model(wanted, created)) if wanted else wire.models(names, created)
-        await self.send_json(peer, body, self.headers(route.dialect, self.clock()))
+        wanted = visit.route.rest.removeprefix("/models").removeprefix("/")
+        if wanted and listed and wanted not in listed:
+            raise visit.dialect.unknown_model(wanted)
+        names = listed or visit.dialect.names
+        body = visit.dialect.model(wanted, created) if wanted else visit.dialect.models(names, created)
+        await self.send_json(peer, body, self.headers(visit, self.new_id("req_sim")))
 
     async def send_json(self, peer: Peer, body: bytes, headers: Headers = (), status: int = 200) -> None:
         await peer.start(status, [JSON, (b"content-length", b"%d" % len(body)), *headers])
@@ -227,6 +227,7 @@ class Simulator:
             await self.send_json(peer, b'{"ok":true}')
         elif action == ("POST", "reset"):
             self.journal.clear()
+            self.cache.clear()
             self.changed.clear()
             await self.send_json(peer, b'{"ok":true}')
         elif action == ("POST", "behaviour"):
@@ -249,38 +250,33 @@ class Simulator:
         await self.send_json(peer, wire.encode(self.changed[provider]))
 
 
-def find_route(path: str) -> Route | None:
-    for dialect, pattern in PATHS:
-        match = pattern.fullmatch(path)
-        if match:
-            return Route(dialect, match["name"] or dialect, match["deployment"] or None, match["rest"])
-    return None
-
-
-def check_path(scope: dict[str, Any], route: Route) -> None:
-    """Only chat completions are served, by POST; Azure's older paths demand their api-version."""
-    if route.rest != "/chat/completions":
-        raise unknown_path(route.dialect, scope["method"], scope["path"])
-    if route.deployment and b"api-version=" not in scope["query_string"]:
-        raise unknown_path(route.dialect, scope["method"], scope["path"])
+def operation_of(scope: dict[str, Any], visit: Visit) -> Operation:
+    """What is asked for, by POST; Azure's older paths demand their api-version."""
+    route = visit.route
+    operation = OPERATIONS.get((route.dialect, route.rest))
+    undated = route.dialect == "azure" and route.model and "api-version" not in visit.arrival.query
+    if operation is None or undated:
+        raise visit.dialect.unknown_path(scope["method"], scope["path"])
     if scope["method"] != "POST":
-        raise wrong_method(scope["method"], scope["path"])
+        raise visit.dialect.wrong_method(scope["method"], scope["path"])
+    return operation
 
 
-def check_key(scope: dict[str, Any], dialect: str, behaviour: Behaviour) -> None:
-    """OpenAI takes a bearer key, Azure that or an `api-key` header."""
-    if not behaviour.api_keys:
-        return
-    headers = dict(scope["headers"])
-    given = [headers.get(b"authorization", b"").removeprefix(b"Bearer ")]
-    if dialect == "azure":
-        given.append(headers.get(b"api-key", b""))
-    if not any(key.decode("latin-1") in behaviour.api_keys for key in given):
-        raise wrong_key(dialect)
+def check_key(visit: Visit) -> None:
+    good = visit.arrival.behaviour.api_keys
+    given = [key for key in visit.dialect.keys(visit.arrival) if key]
+    if good and not any(key in good for key in given):
+        raise visit.dialect.wrong_key(bool(given))
 
 
-def scripted(asked: Asked, provider: str) -> Script:
+def scripted(asked: Asked, visit: Visit) -> Script:
     try:
-        return read_script(asked.message, provider)
+        return read_script(asked.message, visit.route.provider)
     except BadDirectiveError as error:
-        raise refuse(f"[simulated] {error}", param="messages", code="bad_directive") from error
+        raise visit.dialect.bad_directive(f"{error}") from error
+
+
+def with_type(headers: Headers, right: bytes, met: Fate) -> Headers:
+    """With the right content type, a wrong one, or none."""
+    sent = right if met.content_type is None else met.content_type.encode()
+    return [(b"content-type", sent), *headers] if sent else headers

@@ -1,7 +1,7 @@
-"""A chat completions request, checked as the vendors check it and cut down to what the answer depends on.
+"""`Asked`, what every protocol's request comes down to, and the reader of chat completions, which checks a request as
+the vendors do and cuts it down to what the answer depends on.
 
-In: the raw body. Out: a frozen `Asked`; `RefusedError` with the vendor's error. The only file here that reads
-the request's JSON. Fields: https://platform.openai.com/docs/api-reference/chat/create
+In: the raw body. Out: a frozen `Asked`; `RefusedError` with the vendor's error. Fields: https://platform.openai.com/docs/api-reference/chat/create
 """
 
 from fnmatch import fnmatchcase
@@ -9,7 +9,8 @@ from typing import Any
 
 import msgspec
 
-from trunkline.simulate.config import Behaviour
+from trunkline.simulate.arrival import Arrival, Mark
+from trunkline.simulate.chat_messages import check_messages
 from trunkline.simulate.vendor_errors import refuse, unsupported_parameter, unsupported_value
 
 # What OpenAI's reasoning models refuse (https://platform.openai.com/docs/guides/reasoning; `stop`: "Not supported with
@@ -49,12 +50,24 @@ class Asked(msgspec.Struct, frozen=True):
     max_tokens: int | None
     stop: tuple[str, ...]
     key: bytes
+    shows_thinking: bool = True
+    """Whether reasoning that a script holds is part of the answer."""
+    thinks: bool = False
+    """Whether there is reasoning to show without a script, too."""
+    redacts: bool = False
+    """Whether the protocol has blocks of reasoning that only the vendor can read."""
+    marks: tuple[Mark, ...] = ()
+    """Places of the prompt up to which it can be kept, in order."""
+    prefix: bytes = b""
+    """Hash of the prompt, for vendors that bind reasoning to it."""
+    body: dict[str, Any] = {}
+    """The request, for answers that repeat it."""
 
 
-def read_request(raw: bytes, behaviour: Behaviour, deployment: str | None) -> Asked:
-    """Reads and checks a body. `deployment` is the model in the path of Azure's older URLs."""
+def read_request(raw: bytes, arrival: Arrival) -> Asked:
+    """Reads and checks a body. The model may be in the path, as the deployment in Azure's older URLs."""
     body = decode(raw)
-    model = deployment or body.get("model")
+    model = arrival.model or body.get("model")
     if not isinstance(model, str) or not model:
         raise refuse("you must provide a model parameter")
     messages = body.get("messages")
@@ -64,7 +77,8 @@ def read_request(raw: bytes, behaviour: Behaviour, deployment: str | None) -> As
         raise refuse(
             "Invalid type for 'messages': expected an array of objects.", param="messages", code="invalid_type"
         )
-    reasoning = any(fnmatchcase(model, pattern) for pattern in behaviour.reasoning_models)
+    check_messages(messages)
+    reasoning = any(fnmatchcase(model, pattern) for pattern in arrival.behaviour.reasoning_models)
     check_parameters(body, reasoning)
     newest = max((i for i, message in enumerate(messages) if message.get("role") == "user"), default=0)
     stream_options = body.get("stream_options") or {}
@@ -101,6 +115,16 @@ def check_parameters(body: dict[str, Any], reasoning: bool) -> None:
         raise refuse(message, param="stream_options")
     if body.get("n") not in (None, 1):  # A simplification, for all models: one answer is enough to test with.
         raise unsupported_value("n", body["n"], "Only the default (1) value is supported.")
+    for name, least, most in (("temperature", 0, 2), ("top_p", 0, 1)):
+        value = body.get(name)
+        if isinstance(value, int | float) and not least <= value <= most:
+            above = value > most
+            message = f"Invalid '{name}': decimal {'above maximum' if above else 'below minimum'} value."
+            code = f"decimal_{'above_max' if above else 'below_min'}_value"
+            expected = (
+                f"Expected a value {'<=' if above else '>='} {most if above else least}, but got {value} instead."
+            )
+            raise refuse(f"{message} {expected}", param=name, code=code)
     if reasoning:
         check_reasoning(body)
     elif body.get("reasoning_effort") is not None:

@@ -22,6 +22,12 @@ class Behaviour(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Names that it knows, for the list of models and the 404. Empty: every name."""
     reasoning_models: tuple[str, ...] = ("o1*", "o3*", "o4*", "gpt-5*")
     """Patterns of names that spend reasoning tokens and refuse `stop`, `max_tokens`, `temperature` and the like."""
+    signing_models: tuple[str, ...] = ("gemini-3*", "gemini-4*")
+    """Patterns of Gemini's names whose calls must come back with their signature."""
+    bound_models: tuple[str, ...] = ("claude-fable-5-[1-9]*", "claude-mythos-5-[1-9]*")
+    """Patterns of Claude's names whose thinking is bound to the conversation before it."""
+    cache_min_tokens: int = 1024
+    """Shortest part of a prompt that Anthropic's cache takes in."""
     api_keys: tuple[str, ...] = ()
     """Keys that it takes. Empty: any, or none."""
     ttft_ms: Spread | None = None

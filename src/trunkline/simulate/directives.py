@@ -48,17 +48,26 @@ class Failure(msgspec.Struct, frozen=True):
 
 
 class TokenCounts(msgspec.Struct, frozen=True):
+    """`cached` and what is written into a cache are part of `prompt`, `reasoning` is part of `completion`."""
+
     prompt: int
     completion: int
     cached: int = 0
     reasoning: int = 0
+    written_5m: int = 0
+    written_1h: int = 0
 
 
 class Script(msgspec.Struct, frozen=True):
     """Everything that one message asked for. `steps[i]` is played after i rounds of tool calls."""
 
     steps: tuple[Step, ...] = ()
-    thinking: str = ""
+    thinking: tuple[str, ...] = ()
+    """Blocks of reasoning, in their order."""
+    refusal: str | None = None
+    """The model declines, with these words."""
+    redacted: bool = False
+    """A block of reasoning that only the vendor can read follows the others, where its protocol has such blocks."""
     usage: TokenCounts | None = None
     failure: Failure | None = None
     fault: Fault | None = None
@@ -94,11 +103,9 @@ def read_script(message: str, provider: str) -> Script:
 
 
 def merge(fields: dict[str, Any], more: dict[str, Any]) -> None:
-    """Later directives win, but for steps, which follow one another."""
-    steps = fields.get("steps", ()) + more.get("steps", ())
-    fields.update(more)
-    if steps:
-        fields["steps"] = steps
+    """Later directives win, but for steps and blocks of reasoning, which follow one another."""
+    for name, value in more.items():
+        fields[name] = fields.get(name, ()) + value if isinstance(value, tuple) else value
 
 
 def numbers(rest: str, least: int, most: int) -> list[float]:
@@ -134,11 +141,11 @@ def calls(rest: str) -> dict[str, Any]:
 
 
 def think(rest: str) -> dict[str, Any]:
-    return {"thinking": rest}
+    return {"thinking": (rest,)}
 
 
 def usage(rest: str) -> dict[str, Any]:
-    return {"usage": TokenCounts(*whole(rest, 2, 4))}
+    return {"usage": TokenCounts(*whole(rest, 2, 6))}
 
 
 def fail(rest: str) -> dict[str, Any]:
@@ -172,6 +179,8 @@ READERS: dict[str, Callable[[str], dict[str, Any]]] = {
     "call": call,
     "calls": calls,
     "think": think,
+    "refuse": lambda rest: {"refusal": rest},
+    "redact": lambda _rest: {"redacted": True},
     "usage": usage,
     "fail": fail,
     "cut": breaking("cut"),

@@ -3,6 +3,7 @@
 In: an ASGI scope and the raw body. Out: JSON objects, oldest first; the last 2,000 and 64 MiB of them.
 """
 
+import re
 from collections import deque
 from typing import Any
 
@@ -12,6 +13,10 @@ KEPT = 2_000
 BODY_KEPT_BYTES = 262_144
 ALL_KEPT_BYTES = 67_108_864
 SECRET = (b"authorization", b"api-key", b"x-api-key", b"x-goog-api-key", b"cookie", b"proxy-authorization")
+
+
+KEY = re.compile(r"((?:^|&)key=)[^&]*")
+"""Gemini takes a key in the query, too."""
 
 
 class Entry(msgspec.Struct):
@@ -52,7 +57,7 @@ class Journal:
             provider=provider,
             method=scope["method"],
             path=scope["raw_path"].decode("latin-1"),
-            query=scope["query_string"].decode("latin-1"),
+            query=KEY.sub(r"\1***", scope["query_string"].decode("latin-1")),
             headers=[shown(name, value) for name, value in scope["headers"]],
             body=None,
             text=raw.decode("utf-8", "replace") if short else "",

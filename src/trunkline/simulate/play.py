@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from trunkline.simulate.directives import Fault
 from trunkline.simulate.pace import Fate
 from trunkline.simulate.peer import Peer
-from trunkline.simulate.vendor_errors import ERROR_EVENT
 from trunkline.simulate.wire import Events
 
 Headers = Sequence[tuple[bytes, bytes]]
@@ -27,7 +26,7 @@ async def play_stream(peer: Peer, headers: Headers, events: Events, fate: Fate, 
     if not await play_pieces(peer, events.opening, pieces, gap_s):
         return "left"
     if fault:
-        return await break_off(peer, fault)
+        return await break_off(peer, fault, events.error(len(pieces)))
     await peer.write(events.closing, more=False)
     return "answered"
 
@@ -67,9 +66,9 @@ async def play_body(peer: Peer, headers: Headers, body: bytes, fate: Fate) -> st
     return await break_off(peer, fault) if fault else "answered"
 
 
-async def break_off(peer: Peer, fault: Fault) -> str:
+async def break_off(peer: Peer, fault: Fault, error: bytes = b"") -> str:
     if fault.kind == "error":
-        await peer.write(ERROR_EVENT, more=False)
+        await peer.write(error, more=False)
         return "error"
     if fault.kind == "reset":
         await peer.reset()
@@ -83,8 +82,16 @@ async def break_off(peer: Peer, fault: Fault) -> str:
 
 def broken(pieces: Sequence[bytes]) -> Sequence[bytes]:
     """The pieces with one event in the middle whose JSON stops short."""
-    middle = len(pieces) // 2
-    if not pieces:
+    told = [position for position, piece in enumerate(pieces) if piece]
+    if not told:
         return pieces
-    event = pieces[middle]
-    return [*pieces[:middle], event[: len(event) * 2 // 3] + b"\n\n", *pieces[middle + 1 :]]
+    middle = told[len(told) // 2]
+    return [*pieces[:middle], stopping_short(pieces[middle]), *pieces[middle + 1 :]]
+
+
+def stopping_short(events: bytes) -> bytes:
+    """The last of these events without its last third."""
+    last = events.rstrip(b"\r\n")
+    end = events[len(last) :] or b"\n\n"
+    begin = max(last.rfind(b"\n\n"), last.rfind(b"\r\n\r\n"), 0)
+    return last[: begin + (len(last) - begin) * 2 // 3] + end

@@ -6,11 +6,13 @@ https://learn.microsoft.com/azure/ai-foundry/openai/concepts/content-filter-anno
 alphabetical.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
 
 from trunkline.simulate.answer import Answer, Piece
+from trunkline.simulate.vendor_errors import ERROR_EVENT
 
 FINGERPRINT = "simulated"
 DONE = b"data: [DONE]\n\n"
@@ -27,14 +29,19 @@ class Head(msgspec.Struct, frozen=True):
     id: str
     created: int
     model: str
+    secret: bytes = b""
+    """With it the provider seals its reasoning."""
 
 
 class Events(msgspec.Struct, frozen=True):
-    """A stream: what comes before the first piece, one event for each piece, and what ends it."""
+    """A stream: what comes before the first piece, some events (or none) for each piece, and what ends it."""
 
     opening: bytes
     pieces: tuple[bytes, ...]
     closing: bytes
+    error: Callable[[int], bytes]
+    """What is said when the server fails after so many pieces; nothing follows it."""
+    content_type: bytes = b"text/event-stream; charset=utf-8"
 
 
 class Frame(msgspec.Struct, frozen=True):
@@ -49,7 +56,7 @@ def events(answer: Answer, head: Head, *, with_usage: bool) -> Events:
     (API reference, `stream_options.include_usage`)."""
     plain = frame(head, with_usage, judged=False)
     judged = frame(head, with_usage, judged=True)
-    role = {"role": "assistant", "content": None if answer.calls else "", "refusal": None}
+    role = {"role": "assistant", "content": None if answer.calls or answer.refusal is not None else "", "refusal": None}
     last = plain.after.replace(b'"finish_reason":null', b'"finish_reason":"%s"' % answer.finish.encode())
     closing = [plain.before, b"{}", last]
     if with_usage:
@@ -58,6 +65,7 @@ def events(answer: Answer, head: Head, *, with_usage: bool) -> Events:
         opening=prompt_event(head) + plain.before + encode(role) + plain.after,
         pieces=tuple(judged.before + delta(piece, answer) + judged.after for piece in answer.pieces),
         closing=b"".join([*closing, DONE]),
+        error=lambda _sent: ERROR_EVENT,
     )
 
 
@@ -83,6 +91,8 @@ def delta(piece: Piece, answer: Answer) -> bytes:
     protocol."""
     if piece.kind == "text":
         return b'{"content":%s}' % encode(piece.text)
+    if piece.kind == "refusal":
+        return b'{"refusal":%s}' % encode(piece.text)
     if piece.kind == "think":
         return b'{"reasoning_content":%s}' % encode(piece.text)
     if piece.kind == "args":
@@ -140,14 +150,14 @@ def usage(answer: Answer) -> dict[str, Any]:
 def body(answer: Answer, head: Head, *, with_usage: bool = True) -> bytes:
     """The answer in one piece."""
     message: dict[str, Any] = {"role": "assistant", "content": answer.text}
-    if answer.thinking:
-        message["reasoning_content"] = answer.thinking
+    if answer.thoughts:
+        message["reasoning_content"] = "".join(answer.thoughts)
     if answer.calls:
         message["tool_calls"] = [
             {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": call.arguments}}
             for call in answer.calls
         ]
-    choice: dict[str, Any] = {"index": 0, "message": message | {"refusal": None, "annotations": []}}
+    choice: dict[str, Any] = {"index": 0, "message": message | {"refusal": answer.refusal, "annotations": []}}
     choice["finish_reason"] = answer.finish
     fields: dict[str, Any] = {
         "id": head.id,

@@ -1,0 +1,1 @@
+"""Anthropic's Messages API, simulated: `asked` reads and refuses, `wire` answers."""

@@ -1,0 +1,1 @@
+"""OpenAI's Responses API, simulated: `asked` reads and refuses, `wire` answers."""
