@@ -52,6 +52,11 @@ def test_a_key_for_some_time_ends(config):
     assert not authenticates(config, key["secret"], end_ms)
 
 
+def test_a_key_may_want_nothing_kept(config):
+    assert made(config, "--zero-retention")["zero_retention"] is True
+    assert made(config)["zero_retention"] is False
+
+
 def test_a_revoked_key_is_taken_no_more(config):
     key = made(config)
     assert call(config, "revoke", key["id"]).exit_code == 0

@@ -44,4 +44,5 @@ async def work(path: Path) -> None:
         await asyncio.sleep(PAUSE_S)
 
 
-asyncio.run(work(Path(sys.argv[1])))
+if __name__ == "__main__":
+    asyncio.run(work(Path(sys.argv[1])))

@@ -7,10 +7,12 @@ from pathlib import Path
 
 import pytest
 
+from tests.fakes.kept import CIPHER, DAY_MS, NOW_MS, a_kept
 from tests.fakes.records import a_record, an_intent, count, until
 from trunkline.errors import StoreError
 from trunkline.records.types import Intent, Record
-from trunkline.records.writer import Batch, RecordWriter
+from trunkline.records.writer import PURGE_EVERY_S, Batch, Change, RecordWriter
+from trunkline.storage.kept import KeptReader
 from trunkline.storage.migrate import upgrade
 from trunkline.storage.queries import Store
 from trunkline.storage.sqlite_batch import SqliteBatch
@@ -58,12 +60,15 @@ class CommitsThenFails:
     """A store whose first answer is lost: the batch is stored, and its writer told that it is not."""
 
     def __init__(self, path: Path) -> None:
-        self._inner = SqliteBatch(path)
+        self._inner = SqliteBatch(path, CIPHER.seal)
+        self.purge = self._inner.purge
         self.failures_left = 1
         self.open_intents = self._inner.open_intents
 
-    def write(self, records: Sequence[Record], intents: Sequence[Intent], ended: Sequence[str]) -> None:
-        self._inner.write(records, intents, ended)
+    def write(
+        self, records: Sequence[Record], intents: Sequence[Intent], ended: Sequence[str], changes: Sequence[Change] = ()
+    ) -> None:
+        self._inner.write(records, intents, ended, changes)
         if self.failures_left:
             self.failures_left -= 1
             raise StoreError("the answer was lost")
@@ -263,7 +268,7 @@ async def test_stop_ends_the_thread_and_says_what_could_not_be_stored(path):
     writer.start()
     with locked(path):
         writer.end(a_record(1))
-        with pytest.raises(StoreError, match=r"1 records and intents could not be stored.*locked"):
+        with pytest.raises(StoreError, match=r"1 records, intents and kept items could not be stored.*locked"):
             writer.stop(timeout_s=0.3)
     assert not any(thread.name == "record-writer" for thread in threading.enumerate())
 
@@ -292,3 +297,163 @@ async def test_a_waiter_whose_loop_has_ended_does_not_stop_the_writer(writer, pa
     writer.end(a_record(1))
     await writer.flushed()
     assert count(path, "records") == 1
+
+
+# What is kept
+
+
+@pytest.fixture
+def keeper(path):
+    with running(lambda: SqliteBatch(path, CIPHER.seal)) as writer:
+        yield writer
+
+
+def kept_keys(url: str, *keys: str) -> list[str]:
+    reader = KeptReader(url, CIPHER)
+    found = sorted(kept.key for kept in reader.find(keys, NOW_MS))
+    reader.close()
+    return found
+
+
+async def test_what_is_kept_is_durable_in_the_order_of_its_numbers(keeper, url):
+    assert [keeper.keep(a_kept("a")), keeper.keep(a_kept("b")), keeper.forget("a")] == [1, 2, 3]
+    await keeper.flushed()
+    assert keeper.durable_changes == 3
+    assert kept_keys(url, "a", "b") == ["b"]
+
+
+async def test_what_is_kept_again_after_its_end_is_there(keeper, url):
+    keeper.keep(a_kept("a"))
+    keeper.forget("a")
+    keeper.keep(a_kept("a"))
+    await keeper.flushed()
+    assert kept_keys(url, "a") == ["a"]
+
+
+async def test_records_do_not_count_as_changes(keeper):
+    keeper.end(a_record(1))
+    keeper.keep(a_kept())
+    await keeper.flushed()
+    assert keeper.durable_changes == 1
+    assert keeper.stats().written == 2
+
+
+async def test_what_was_kept_in_a_batch_that_was_reported_as_failed_is_there_once(path, url):
+    batch = CommitsThenFails(path)
+    with running(lambda: batch) as writer:
+        writer.end(a_record(1))
+        writer.keep(a_kept("a"))
+        writer.forget("b")
+        await writer.flushed()
+        assert (writer.stats().failures, writer.durable_changes) == (1, 2)
+    batch.end()
+    assert kept_keys(url, "a", "b") == ["a"]
+    assert count(path, "kept") == 1
+
+
+async def test_while_much_waits_to_be_kept_room_holds(path):
+    with running(lambda: SqliteBatch(path, CIPHER.seal), max_kept_bytes=1000) as writer:
+        with locked(path):
+            writer.keep(a_kept("a", bytes(999)))
+            assert not writer.is_full
+            writer.keep(a_kept("b", b"x"))
+            assert writer.is_full
+            assert writer.durable_changes == 0
+            waiting = asyncio.ensure_future(writer.room())
+            await asyncio.sleep(0)
+            assert not waiting.done()
+        await waiting
+        assert not writer.is_full
+    assert count(path, "kept") == 2
+
+
+async def test_much_that_is_kept_is_stored_in_several_batches(path):
+    with running(lambda: SqliteBatch(path, CIPHER.seal)) as writer:
+        with locked(path):
+            for number in range(6):
+                writer.keep(a_kept(f"{number}", bytes(10 * 1024 * 1024)))
+        await writer.flushed()
+        assert writer.stats().batches >= 2
+    assert count(path, "kept") == 6
+
+
+class Clock:
+    """Turned by a test; begins as the writer's does."""
+
+    def __init__(self) -> None:
+        self.now_s = 0.0
+
+    def __call__(self) -> float:
+        return self.now_s
+
+
+async def test_what_has_expired_is_deleted_once_a_minute_and_many_rows_in_several_steps(path):
+    clock = Clock()
+    batch = SqliteBatch(path, CIPHER.seal)
+    batch.write([], [], [], [a_kept(f"{number}", expires_ms=NOW_MS) for number in range(250)])
+    batch.close()
+    with running(
+        lambda: SqliteBatch(path, CIPHER.seal), clock=clock, unix_ms=lambda: NOW_MS, min_interval_s=0.0
+    ) as writer:
+        left = []
+        for seconds in (1, PURGE_EVERY_S, 2, 2, 2):
+            clock.now_s += seconds
+            # Two batches: what is due after the first has happened when the second is stored.
+            for _ in range(2):
+                writer.keep(a_kept("stays", expires_ms=NOW_MS + DAY_MS))
+                await writer.flushed()
+            left.append(count(path, "kept") - 1)
+    assert left == [250, 150, 50, 0, 0]
+
+
+async def test_an_idle_writer_deletes_what_has_expired(path):
+    clock = Clock()
+    with running(lambda: SqliteBatch(path, CIPHER.seal), clock=clock, unix_ms=lambda: NOW_MS) as writer:
+        # Its sleep is as long as it believes that it is until then.
+        clock.now_s = PURGE_EVERY_S - 0.01
+        writer.keep(a_kept(expires_ms=NOW_MS))
+        await writer.flushed()
+        clock.now_s = PURGE_EVERY_S
+        await until(lambda: count(path, "kept") == 0)
+
+
+async def test_a_writer_that_is_never_idle_deletes_what_has_expired(path):
+    class NeverIdle(SqliteBatch):
+        purged = False
+
+        def write(self, *items: Sequence[object]) -> None:
+            super().write(*items)
+            if not self.purged:
+                writer.end(a_record(1))
+
+        def purge(self, now_ms: float, rows: int) -> int:
+            NeverIdle.purged = True
+            return super().purge(now_ms, rows)
+
+    clock = Clock()
+    with running(
+        lambda: NeverIdle(path, CIPHER.seal), clock=clock, unix_ms=lambda: NOW_MS, min_interval_s=0.0
+    ) as writer:
+        writer.keep(a_kept(expires_ms=NOW_MS))
+        await until(lambda: writer.stats().batches > 3)
+        assert count(path, "kept") == 1
+        clock.now_s = PURGE_EVERY_S
+        await until(lambda: count(path, "kept") == 0)
+
+
+async def test_a_store_that_cannot_delete_now_goes_on_storing(path):
+    class CannotDelete(SqliteBatch):
+        def purge(self, now_ms: float, rows: int) -> int:
+            raise StoreError("locked")
+
+    clock = Clock()
+    with running(lambda: CannotDelete(path, CIPHER.seal), clock=clock) as writer:
+        writer.end(a_record(1))
+        await writer.flushed()
+        clock.now_s = PURGE_EVERY_S
+        writer.end(a_record(2))
+        await until(lambda: writer.stats().failures == 1)
+        writer.end(a_record(3))
+        await writer.flushed()
+        assert writer.stats().last_error == ""
+    assert count(path, "records") == 3

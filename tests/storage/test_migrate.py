@@ -10,9 +10,11 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import inspect
 
+from tests.fakes.records import a_record, count
 from trunkline.errors import StoreError
 from trunkline.storage import columns, migrate, schema
 from trunkline.storage.engine import migration_engine
+from trunkline.storage.sqlite_batch import SqliteBatch
 
 
 def pragma(path: Path, name: str) -> object:
@@ -48,6 +50,21 @@ def test_upgrading_twice_changes_nothing(url, path: Path):
     connection.close()
 
 
+def test_a_store_of_the_first_version_keeps_its_records_and_gets_what_is_new(url, path: Path):
+    connection = sqlite3.connect(path)
+    connection.executescript(
+        "DROP TABLE kept; ALTER TABLE api_keys DROP COLUMN zero_retention; UPDATE alembic_version SET version_num = '0001'"
+    )
+    connection.close()
+    batch = SqliteBatch(path)
+    batch.write([a_record(1)], [], [])
+    batch.close()
+    assert not migrate.is_current(url)
+    migrate.upgrade(url)
+    assert migrate.is_current(url)
+    assert (count(path, "records"), count(path, "kept")) == (1, 0)
+
+
 def test_processes_that_upgrade_at_once_all_succeed(url):
     program = "import sys; from trunkline.storage.migrate import upgrade; sys.stdin.read(); upgrade(sys.argv[1])"
     argv = [sys.executable, "-c", program, url]
@@ -62,10 +79,10 @@ def test_the_migrations_make_what_the_schema_says(path: Path):
     engine = migration_engine(path)
     with engine.connect() as connection:
         differences = compare_metadata(MigrationContext.configure(connection), schema.metadata)
-        indexes = {index["name"] for index in inspect(connection).get_indexes("records")}
+        indexes = {index["name"] for table in ("records", "kept") for index in inspect(connection).get_indexes(table)}
     engine.dispose()
     assert differences == []
-    assert indexes == {index.name for index in schema.records.indexes}
+    assert indexes == {index.name for table in (schema.records, schema.kept) for index in table.indexes}
 
 
 def test_head_is_the_newest_migration():
@@ -80,6 +97,7 @@ def test_head_is_the_newest_migration():
         (schema.records, columns.RECORD_COLUMNS),
         (schema.intents, columns.INTENT_COLUMNS),
         (schema.api_keys, columns.KEY_COLUMNS),
+        (schema.kept, columns.KEPT_COLUMNS),
     ],
     ids=lambda value: getattr(value, "name", ""),
 )
@@ -130,11 +148,11 @@ def test_a_migration_that_fails_leaves_the_store_as_it_was(url, tmp_path):
     assert tables == ["intents"]
 
 
-def test_the_data_plane_loads_neither_sqlalchemy_nor_alembic(url, path):
+def test_the_data_plane_starts_without_sqlalchemy_alembic_and_cryptography(url, path):
     program = (
         "import sys; import trunkline.records.writer, trunkline.records.recovery, trunkline.storage.sqlite_batch,"
-        "trunkline.storage.keys_sync, trunkline.storage.writer_claim, trunkline.storage.migrate as m;"
-        "assert m.is_current(sys.argv[1]); print([n for n in ('sqlalchemy', 'alembic') if n in sys.modules])"
+        "trunkline.storage.keys_sync, trunkline.storage.kept, trunkline.storage.writer_claim, trunkline.storage.migrate as m;"
+        "assert m.is_current(sys.argv[1]); print([n for n in ('sqlalchemy', 'alembic', 'cryptography') if n in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", program, url], capture_output=True, text=True, check=True)
     assert done.stdout == "[]\n"

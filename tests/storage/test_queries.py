@@ -82,6 +82,18 @@ async def test_keys_are_kept_and_listed_newest_first(store):
     assert await store.get_key("key_3") is None
 
 
+async def test_a_key_that_wants_nothing_kept_is_told_apart_everywhere(store, url):
+    key = ApiKey("key_3", "alice", "c" * 64, "wxyz", 3_000, zero_retention=True)
+    await store.create_key(key)
+    await store.create_key(KEY)
+    feed = KeyFeed(url)
+    polled = {known.id: known for known in feed.poll()}
+    feed.close()
+    assert polled == {"key_1": KEY, "key_3": key}
+    assert polled["key_3"].zero_retention is True
+    assert await store.get_key("key_3") == key
+
+
 async def test_a_key_that_is_there_already_is_refused_and_its_hash_not_shown(store):
     await store.create_key(KEY)
     with pytest.raises(StoreError, match="already") as caught:

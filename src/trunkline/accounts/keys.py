@@ -28,6 +28,8 @@ class ApiKey(msgspec.Struct, frozen=True):
     created_ms: int
     expires_ms: int | None = None
     revoked_ms: int | None = None
+    zero_retention: bool = False
+    """Nothing of what is said with it is kept for later: no stored responses, and state in memory only."""
 
 
 class IssuedKey(msgspec.Struct, frozen=True):
@@ -60,6 +62,7 @@ def issue_key(
     *,
     now_ms: int,
     expires_ms: int | None = None,
+    zero_retention: bool = False,
 ) -> IssuedKey:
     """A new key with a new secret. `random_bytes` is e.g. `secrets.token_bytes`."""
     secret = new_secret(random_bytes(ENTROPY_BYTES))
@@ -70,6 +73,7 @@ def issue_key(
         hint=secret[-_HINT_CHARS:],
         created_ms=now_ms,
         expires_ms=expires_ms,
+        zero_retention=zero_retention,
     )
     return IssuedKey(secret, key)
 

@@ -1,9 +1,10 @@
-"""`Record`, `Attempt` and `Intent`: written once, never updated. Times are Unix milliseconds in floats; money is pico-USD."""
+"""`Record`, `Attempt` and `Intent`: written once, never updated. `Kept`: the newest counts. Times are Unix milliseconds in floats; money is pico-USD."""
 
-from typing import Protocol
+from typing import Literal, Protocol
 
 import msgspec
 
+from trunkline.ir.loss import Loss
 from trunkline.ir.usage import Usage
 from trunkline.pricing.types import Cost
 
@@ -19,7 +20,8 @@ class Attempt(msgspec.Struct, frozen=True, omit_defaults=True):
     outcome: str = "ok"
     """`ok`, or the cause of the failure: `connect`, `tls`, `timeout_connect`, `timeout_first_event`, `timeout_idle`, `timeout_total`, `reset`,
     `truncated`, `malformed`, `empty`, `in_stream_error`, `status` (see `status`), `client_left`, `interrupted` (by a stop of the gateway: it
-    says nothing about the provider), `internal` (a fault of ours), `configuration`."""
+    says nothing about the provider), `internal` (a fault of ours), `configuration`, `refused` (by us: the offer's protocol has no place for
+    something that the answer would be wrong without)."""
     status: int = 0
     message: str = ""
     first_token_ms: float | None = None
@@ -31,22 +33,16 @@ class Attempt(msgspec.Struct, frozen=True, omit_defaults=True):
     raw_usage: msgspec.Raw = msgspec.Raw(b"null")
     upstream_request_id: str = ""
     reused_connection: bool = False
+    protocol: str = "openai.chat"
+    """The one that was spoken with the provider."""
 
 
-class Candidate(msgspec.Struct, frozen=True, omit_defaults=True):
+class Candidate(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """An offer that the plan looked at: taken at `rank`, or excluded; `reason` says why in words."""
 
     offer: str
     rank: int | None = None
     reason: str = ""
-
-
-class Loss(msgspec.Struct, frozen=True):
-    """A field that did not reach the provider. `action` is `dropped`, `renamed` or `emulated`."""
-
-    field: str
-    action: str
-    reason: str
 
 
 class Record(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -95,7 +91,7 @@ class Record(msgspec.Struct, frozen=True, omit_defaults=True):
     simulated: bool = False
 
 
-class Intent(msgspec.Struct, frozen=True):
+class Intent(msgspec.Struct, frozen=True, gc=False):
     """An attempt that is about to be sent. One without an end, found at start, becomes an `interrupted` record."""
 
     id: str
@@ -109,12 +105,44 @@ class Intent(msgspec.Struct, frozen=True):
     reserved_pico_usd: int = 0
 
 
+class Kept(msgspec.Struct, frozen=True, gc=False):
+    """What a later request may ask for again. The newest of a `key` counts. The store encrypts `data`; it is in no repr, so in no log."""
+
+    key: str
+    kind: Literal["state", "response"]
+    key_id: str
+    """The API key whose it is; empty for states, which belong to the account."""
+    created_ms: int
+    expires_ms: int
+    data: bytes
+
+    def __repr__(self) -> str:
+        return f"Kept({self.kind} {self.key!r}, {len(self.data)} bytes)"
+
+
+class Forgotten(msgspec.Struct, frozen=True, gc=False):
+    """The end of what was kept under a key."""
+
+    key: str
+
+
 class RecordSink(Protocol):
-    """Where records go. `intend` and `end` never wait; `room` does, while `is_full`: both are asked before a request is taken."""
+    """Where records go. `intend`, `end`, `keep` and `forget` never wait; `room` does, while `is_full`: both are asked before a request is taken."""
 
     def intend(self, intent: Intent) -> None: ...
 
     def end(self, record: Record) -> None: ...
+
+    def keep(self, kept: Kept) -> int:
+        """The running number of this change: it is durable once `durable_changes` has come as far."""
+        ...
+
+    def forget(self, key: str) -> int:
+        """The same."""
+        ...
+
+    @property
+    def durable_changes(self) -> int: ...
 
     @property
     def is_full(self) -> bool: ...

@@ -1,7 +1,8 @@
-"""The durable writer: takes intents and records without waiting, stores them in batches from a thread of its own.
+"""The durable writer: takes intents, records and what is to be kept without waiting, stores them in batches from a thread of its own.
 
-In: `intend`, `end` (an append to a deque), `room`. Out: one durable transaction at most every `min_interval_s`. A store that
-fails is tried again until it takes the batch; nothing is dropped, `room` holds new requests back, `stats` shows it.
+In: `intend`, `end`, `keep`, `forget` (an append to a deque), `room`. Out: one durable transaction at most every `min_interval_s`. A store
+that fails is tried again until it takes the batch; nothing is dropped, `room` holds new requests back, `stats` shows it. Between
+batches, at most once a minute, what has expired is deleted, a few rows at a time.
 """
 
 import asyncio
@@ -15,23 +16,45 @@ from typing import Protocol
 import msgspec
 
 from trunkline.errors import StoreError
-from trunkline.records.types import Intent, Record
+from trunkline.records.types import Forgotten, Intent, Kept, Record
 
 _BATCH_ITEMS = 2_000
 _BACK_OFF_FIRST_S = 0.05
 _BACK_OFF_LAST_S = 2.0
+_BATCH_BYTES = 32 * 1024 * 1024
+"""Of what is kept: a batch ends with the item that passes it, so that one commit does not take seconds."""
+MAX_KEPT_BYTES = 256 * 1024 * 1024
+"""As much of it may wait; then new requests do."""
+PURGE_EVERY_S = 60.0
+_PURGE_ROWS = 100
+_PURGE_PAUSE_S = 1.0
+
+
+Change = Kept | Forgotten
 
 
 class Batch(Protocol):
     """A connection to a store. `write` is one transaction, durable on return, and may be given the same items again."""
 
-    def write(self, records: Sequence[Record], intents: Sequence[Intent], ended: Sequence[str]) -> None: ...
+    def write(
+        self,
+        records: Sequence[Record],
+        intents: Sequence[Intent],
+        ended: Sequence[str],
+        changes: Sequence["Change"] = (),
+    ) -> None:
+        """`changes` are of different keys."""
+        ...
+
+    def purge(self, now_ms: float, rows: int) -> int:
+        """Delete at most so many rows that have expired; how many it was."""
+        ...
 
     def close(self) -> None: ...
 
 
 class WriterStats(msgspec.Struct, frozen=True):
-    """`queued` and `written` count records and intents; `last_error` is empty while the store is well."""
+    """`queued` and `written` count records, intents and changes of what is kept; `last_error` is empty while the store is well."""
 
     queued: int
     written: int
@@ -60,6 +83,10 @@ class _Work(msgspec.Struct):
     records: list[Record] = []
     intents: dict[str, Intent] = {}
     ended: list[str] = []
+    changes: dict[str, Change] = {}
+    """The last one of each key."""
+    change_count: int = 0
+    kept_bytes: int = 0
     barriers: list[_Waiter] = []
     taken: int = 0
 
@@ -76,13 +103,21 @@ class RecordWriter:
         *,
         max_queue: int = 20_000,
         min_interval_s: float = 0.02,
+        max_kept_bytes: int = MAX_KEPT_BYTES,
         clock: Callable[[], float] = time.monotonic,
+        unix_ms: Callable[[], float] = lambda: time.time() * 1000,
     ) -> None:
         self._open_batch = open_batch
         self._max_queue = max_queue
         self._min_interval_s = min_interval_s
+        self._max_kept_bytes = max_kept_bytes
         self._clock = clock
-        self._queue: deque[Record | Intent | _Waiter] = deque()
+        self._unix_ms = unix_ms
+        self._queue: deque[Record | Intent | Change | _Waiter] = deque()
+        # Two counters, each with one writer: what was handed over, counted by the loop, and what is durable, counted by the thread.
+        self._changes = self._kept_bytes = 0
+        self._durable_changes = self._durable_bytes = 0
+        self._purge_at = clock() + PURGE_EVERY_S
         self._room_waiters: deque[_Waiter] = deque()
         self._work = _Work()
         self._batch: Batch | None = None
@@ -113,7 +148,9 @@ class RecordWriter:
             self._thread.join()
         left = self._queued()
         if left:
-            raise StoreError(f"{left} records and intents could not be stored before the stop: {self._last_error}")
+            raise StoreError(
+                f"{left} records, intents and kept items could not be stored before the stop: {self._last_error}"
+            )
 
     def intend(self, intent: Intent) -> None:
         """Note an attempt that is about to be sent. Never waits."""
@@ -127,10 +164,24 @@ class RecordWriter:
         if self._asleep:
             self._rouse()
 
+    def keep(self, kept: Kept) -> int:
+        """Hand over what a later request may ask for; durable like a record. Never waits."""
+        self._kept_bytes += len(kept.data)
+        return self._change(kept)
+
+    def forget(self, key: str) -> int:
+        """Delete what was kept under a key, with the next batch. Never waits."""
+        return self._change(Forgotten(key))
+
+    @property
+    def durable_changes(self) -> int:
+        """How many calls of `keep` and `forget`, in their order, are in the store."""
+        return self._durable_changes
+
     @property
     def is_full(self) -> bool:
         """The queue is at its mark: whoever brings more must wait for `room`."""
-        return self._queued() >= self._max_queue
+        return self._queued() >= self._max_queue or self._kept_bytes - self._durable_bytes >= self._max_kept_bytes
 
     async def room(self) -> None:
         """Wait until the queue is below its mark; returns at once when it is."""
@@ -138,7 +189,7 @@ class RecordWriter:
             waiter = _new_waiter()
             self._room_waiters.append(waiter)
             # The thread may have made room between the check and the append, and then not have seen this waiter.
-            if self._queued() < self._max_queue:
+            if not self.is_full:
                 return
             await waiter.future
 
@@ -164,6 +215,13 @@ class RecordWriter:
     def _queued(self) -> int:
         return len(self._queue) + self._work.taken
 
+    def _change(self, change: Change) -> int:
+        self._changes += 1
+        self._queue.append(change)
+        if self._asleep:
+            self._rouse()
+        return self._changes
+
     def _rouse(self) -> None:
         self._asleep = False
         self._wake.set()
@@ -175,6 +233,7 @@ class RecordWriter:
             # Waiting before taking lets a short request's intent and record meet in one batch, where the intent falls away.
             self._stopping.wait(self._min_interval_s)
             self._store_queue()
+            self._purge()
         self._close_batch()
 
     def _await_work(self) -> bool:
@@ -187,9 +246,10 @@ class RecordWriter:
             self._asleep = True
             # Whoever appended before `_asleep` was set did not rouse: look again before sleeping.
             if not self._queue and not self._stopping.is_set():
-                self._wake.wait()
+                self._wake.wait(max(0.0, self._purge_at - self._clock()))
             self._asleep = False
             self._wake.clear()
+            self._purge()
         if self._waiting_since is None:
             self._waiting_since = self._clock()
         return not self._abandon.is_set()
@@ -209,9 +269,12 @@ class RecordWriter:
 
     def _take(self) -> _Work:
         """Up to `_BATCH_ITEMS` of the queue. An intent whose record comes in the same batch is not worth a row."""
-        work = _Work(taken=min(len(self._queue), _BATCH_ITEMS))
-        for _ in range(work.taken):
+        work = _Work()
+        for _ in range(min(len(self._queue), _BATCH_ITEMS)):
+            if work.kept_bytes > _BATCH_BYTES:
+                break
             item = self._queue.popleft()
+            work.taken += 1
             if type(item) is Record:
                 work.records.append(item)
                 work.intents.pop(item.id, None)
@@ -219,8 +282,10 @@ class RecordWriter:
                     work.ended.append(item.id)
             elif type(item) is Intent:
                 work.intents[item.id] = _newest(work.intents.get(item.id), item)
+            elif type(item) is _Waiter:
+                work.barriers.append(item)
             else:
-                work.barriers.append(item)  # type: ignore[arg-type]
+                _add_change(work, item)  # type: ignore[arg-type]
         return work
 
     def _try_store(self) -> bool:
@@ -228,8 +293,8 @@ class RecordWriter:
         # Before the attempt: one that fails may have been stored all the same.
         self._stored_intents.update(work.intents)
         try:
-            if work.records or work.intents:
-                self._open().write(work.records, list(work.intents.values()), work.ended)
+            if work.records or work.intents or work.changes:
+                self._open().write(work.records, list(work.intents.values()), work.ended, list(work.changes.values()))
         except Exception as error:  # noqa: BLE001 - a background loop: whatever the store says, the batch is kept and tried again
             self._failures += 1
             self._last_error = str(error) or type(error).__name__
@@ -240,12 +305,14 @@ class RecordWriter:
     def _account(self, work: _Work) -> None:
         self._stored_intents.difference_update(work.ended)
         self._written += work.taken - len(work.barriers)
+        self._durable_changes += work.change_count
+        self._durable_bytes += work.kept_bytes
         self._batches += 1
         self._last_error = ""
         self._work = _Work()
         for barrier in work.barriers:
             barrier.wake()
-        self._let_in(self._max_queue - len(self._queue))
+        self._let_in(0 if self.is_full else self._max_queue - len(self._queue))
 
     def _let_in(self, places: int) -> None:
         # As many as there are places, since all of them at once would pass the mark together. One that was woken may not use its
@@ -253,6 +320,19 @@ class RecordWriter:
         while self._room_waiters and places > 0:
             self._room_waiters.popleft().wake()
             places -= 1
+
+    def _purge(self) -> None:
+        """A few rows that have expired, if it is time. Many are deleted in many small transactions: none holds up a batch."""
+        now = self._clock()
+        if now < self._purge_at or self._stopping.is_set():
+            return
+        self._purge_at = now + PURGE_EVERY_S
+        try:
+            if self._open().purge(self._unix_ms(), _PURGE_ROWS) == _PURGE_ROWS:
+                self._purge_at = now + _PURGE_PAUSE_S
+        except Exception:  # noqa: BLE001 - a background loop: it is tried again in a minute
+            self._failures += 1
+            self._close_batch()
 
     def _open(self) -> Batch:
         if self._batch is None:
@@ -263,6 +343,12 @@ class RecordWriter:
         if self._batch is not None:
             self._batch.close()
             self._batch = None
+
+
+def _add_change(work: _Work, change: Change) -> None:
+    work.changes[change.key] = change
+    work.change_count += 1
+    work.kept_bytes += len(change.data) if type(change) is Kept else 0
 
 
 def _newest(earlier: Intent | None, intent: Intent) -> Intent:

@@ -14,6 +14,7 @@ RECORD_COLUMNS = (
     *TOKEN_COLUMNS, "detail",
 )  # fmt: skip
 INTENT_COLUMNS = ("id", "started_ms", "protocol", "model", "offer", "provider", "key_id", "reserved_pico_usd")
-KEY_COLUMNS = ("id", "name", "hash", "hint", "created_ms", "expires_ms", "revoked_ms")
+KEPT_COLUMNS = ("key", "kind", "key_id", "created_ms", "expires_ms", "data")
+KEY_COLUMNS = ("id", "name", "hash", "hint", "created_ms", "expires_ms", "revoked_ms", "zero_retention")
 KEYS_REVISION = "keys_revision"
 """The row of `meta` that grows with each change of the keys."""

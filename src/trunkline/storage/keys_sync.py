@@ -4,6 +4,7 @@ A poll is one primary-key read of a file that is in memory (some 10 µs), and in
 """
 
 import sqlite3
+from typing import Any
 
 from trunkline.accounts.keys import ApiKey
 from trunkline.errors import StoreError
@@ -49,4 +50,9 @@ def keys_revision(connection: sqlite3.Connection) -> int:
 
 def load_keys(connection: sqlite3.Connection) -> list[ApiKey]:
     """All keys, the revoked ones too, oldest first."""
-    return [ApiKey(*row) for row in connection.execute(_SELECT_KEYS)]
+    return [_key(dict(zip(KEY_COLUMNS, row, strict=True))) for row in connection.execute(_SELECT_KEYS)]
+
+
+def _key(columns: dict[str, Any]) -> ApiKey:
+    # SQLite has no booleans.
+    return ApiKey(**columns | {"zero_retention": bool(columns["zero_retention"])})

@@ -12,9 +12,10 @@ import msgspec
 from msgspec.structs import astuple
 
 from trunkline.errors import StoreError
+from trunkline.ir.loss import Loss
 from trunkline.ir.usage import Usage
 from trunkline.pricing.types import Cost, CostLine
-from trunkline.records.types import Attempt, Candidate, Intent, Loss, Record
+from trunkline.records.types import Attempt, Candidate, Intent, Kept, Record
 from trunkline.storage.columns import RECORD_COLUMNS, TOKEN_COLUMNS
 
 Row = tuple[Any, ...]
@@ -109,6 +110,11 @@ def record_row(record: Record, encoder: msgspec.json.Encoder) -> Row:
 def intent_row(intent: Intent) -> Row:
     """The row of `intents`."""
     return astuple(intent)
+
+
+def kept_row(kept: Kept, sealed: bytes) -> Row:
+    """The row of `kept`, with its data encrypted."""
+    return (kept.key, kept.kind, kept.key_id, kept.created_ms, kept.expires_ms, sealed)
 
 
 def read_record(row: Sequence[Any]) -> Record:

@@ -15,6 +15,7 @@ from sqlalchemy import (
     MetaData,
     Table,
     Text,
+    false,
 )
 
 from trunkline.storage.columns import TOKEN_COLUMNS
@@ -38,6 +39,7 @@ api_keys = Table(
     Column("created_ms", BigInteger, nullable=False),
     Column("expires_ms", BigInteger),
     Column("revoked_ms", BigInteger),
+    Column("zero_retention", Boolean, nullable=False, server_default=false()),
 )
 
 records = Table(
@@ -83,3 +85,15 @@ intents = Table(
     Column("reserved_pico_usd", BigInteger, nullable=False),
     sqlite_with_rowid=False,
 )
+
+kept = Table(
+    "kept",
+    metadata,
+    Column("key", Text, primary_key=True),
+    Column("kind", Text, nullable=False),
+    Column("key_id", Text, nullable=False),
+    Column("created_ms", BigInteger, nullable=False),
+    Column("expires_ms", BigInteger, nullable=False),
+    Column("data", LargeBinary, nullable=False),
+)
+Index("kept_expires_ms", kept.c.expires_ms)

@@ -1,22 +1,22 @@
-"""Writes records in batches on the driver itself. In: records, intents, ended intents. Out: one durable transaction, or StoreError.
+"""Writes in batches on the driver itself. In: records, intents, ended intents, what is kept. Out: one durable transaction, or StoreError.
 
-Exactly once: ids that are there already are left as they are, so a batch may be given again after any failure, even one
+Exactly once: ids that are there already are left as they are, and of what is kept the newest counts, so a batch may be given again after any failure, even one
 that came after its commit.
 """
 
 import contextlib
 import os
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from trunkline.errors import StoreError
-from trunkline.records.types import Intent, Record
+from trunkline.records.types import Forgotten, Intent, Kept, Record
 from trunkline.storage import rows
-from trunkline.storage.columns import INTENT_COLUMNS, RECORD_COLUMNS
+from trunkline.storage.columns import INTENT_COLUMNS, KEPT_COLUMNS, RECORD_COLUMNS
 from trunkline.storage.sqlite_file import connect
 from trunkline.storage.storable import storable_intent, storable_record
 
@@ -71,22 +71,51 @@ _INSERT_INTENTS = _insert(
 )
 _DELETE_INTENTS = _Rows("DELETE FROM intents WHERE id IN (", "?", ")")
 _SELECT_INTENTS = f"SELECT {', '.join(INTENT_COLUMNS)} FROM intents ORDER BY started_ms, id"  # noqa: S608
+_KEEP = _insert(
+    "kept",
+    KEPT_COLUMNS,
+    "(key) DO UPDATE SET kind = excluded.kind, key_id = excluded.key_id, created_ms = excluded.created_ms, "
+    "expires_ms = excluded.expires_ms, data = excluded.data",
+)
+_FORGET = _Rows("DELETE FROM kept WHERE key IN (", "?", ")")
+_PURGE = "DELETE FROM kept WHERE key IN (SELECT key FROM kept WHERE expires_ms <= ? ORDER BY expires_ms LIMIT ?)"
+
+
+def _without_cipher(kept: Kept) -> bytes:
+    raise TypeError(f"{kept!r} came to a store that was opened without a cipher")
 
 
 class SqliteBatch:
-    """The writer's connection to the store. Lives until it fails or is closed; used by one thread at a time."""
+    """The writer's connection to the store. Lives until it fails or is closed; used by one thread at a time.
 
-    def __init__(self, path: Path) -> None:
+    `seal` encrypts what is kept (`storage.cipher`); without it nothing can be.
+    """
+
+    def __init__(self, path: Path, seal: Callable[[Kept], bytes] = _without_cipher) -> None:
         self._path = path
+        self._seal = seal
         self._connection = connect(path, busy_timeout_ms=_BUSY_TIMEOUT_MS)
         self._inode = _inode(path)
         self._encoder = msgspec.json.Encoder()
 
-    def write(self, records: Sequence[Record], intents: Sequence[Intent], ended: Sequence[str]) -> None:
+    def write(
+        self,
+        records: Sequence[Record],
+        intents: Sequence[Intent],
+        ended: Sequence[str],
+        changes: Sequence[Kept | Forgotten] = (),
+    ) -> None:
         """Durable on return. StoreError when the store cannot take it now: then the same batch may come again."""
         try:
-            self._write_as_given_or_cleaned(records, intents, ended)
+            self._write_as_given_or_cleaned(records, intents, ended, changes)
         except (sqlite3.Error, OSError) as error:
+            raise StoreError(f"{self._path}: {error}") from error
+
+    def purge(self, now_ms: float, rows: int) -> int:
+        """Delete at most so many of the kept rows that have expired, the oldest first; how many it was. StoreError when that cannot be now."""
+        try:
+            return self._connection.execute(_PURGE, (now_ms, rows)).rowcount
+        except sqlite3.Error as error:
             raise StoreError(f"{self._path}: {error}") from error
 
     def open_intents(self) -> list[Intent]:
@@ -103,48 +132,82 @@ class SqliteBatch:
             self._connection.close()
 
     def _write_as_given_or_cleaned(
-        self, records: Sequence[Record], intents: Sequence[Intent], ended: Sequence[str]
+        self,
+        records: Sequence[Record],
+        intents: Sequence[Intent],
+        ended: Sequence[str],
+        changes: Sequence[Kept | Forgotten],
     ) -> None:
         try:
-            self._write(records, intents, ended)
+            self._write(records, intents, ended, changes)
         except _UNSTORABLE:
             # One of the values cannot be stored. Rare, so the batch is cleaned as a whole, and only now.
             self._write_cleaned(
                 [storable_record(record) for record in records],
                 [storable_intent(intent) for intent in intents],
                 ended,
+                changes,
             )
 
-    def _write_cleaned(self, records: Sequence[Record], intents: Sequence[Intent], ended: Sequence[str]) -> None:
+    def _write_cleaned(
+        self,
+        records: Sequence[Record],
+        intents: Sequence[Intent],
+        ended: Sequence[str],
+        changes: Sequence[Kept | Forgotten],
+    ) -> None:
         try:
-            self._write(records, intents, ended)
+            self._write(records, intents, ended, changes)
         except _UNSTORABLE:
-            self._write_one_by_one(records, intents, ended)
+            self._write_one_by_one(records, intents, ended, changes)
 
-    def _write_one_by_one(self, records: Sequence[Record], intents: Sequence[Intent], ended: Sequence[str]) -> None:
+    def _write_one_by_one(
+        self,
+        records: Sequence[Record],
+        intents: Sequence[Intent],
+        ended: Sequence[str],
+        changes: Sequence[Kept | Forgotten],
+    ) -> None:
         for record in records:
-            self._write_or_reject(record, [record], [])
+            self._write_or_reject(record, records=[record])
         for intent in intents:
-            self._write_or_reject(intent, [], [intent])
-        self._write([], [], ended)
+            self._write_or_reject(intent, intents=[intent])
+        for change in changes:
+            self._write_or_reject(change, changes=[change])
+        self._write([], [], ended, [])
 
-    def _write_or_reject(self, item: Record | Intent, records: Sequence[Record], intents: Sequence[Intent]) -> None:
+    def _write_or_reject(
+        self,
+        item: Record | Intent | Kept | Forgotten,
+        records: Sequence[Record] = (),
+        intents: Sequence[Intent] = (),
+        changes: Sequence[Kept | Forgotten] = (),
+    ) -> None:
         """One item; one that is no good even now (a field of a wrong type, a fault of ours) is kept beside the store, so that
-        it neither is lost nor stops all that come after it."""
+        it neither is lost nor stops all that come after it. Of `Kept` only the name is: its data is nobody's to read."""
         try:
-            self._write(records, intents, [])
+            self._write(records, intents, [], changes)
         except _UNSTORABLE as error:
             _append_synced(self._path.with_name(self._path.name + ".rejected"), f"{error}\t{item!r}\n")
 
-    def _write(self, records: Sequence[Record], intents: Sequence[Intent], ended: Sequence[str]) -> None:
+    def _write(
+        self,
+        records: Sequence[Record],
+        intents: Sequence[Intent],
+        ended: Sequence[str],
+        changes: Sequence[Kept | Forgotten],
+    ) -> None:
         encoder = self._encoder
         record_rows = [rows.record_row(record, encoder) for record in records]
+        kept_rows = [rows.kept_row(change, self._seal(change)) for change in changes if type(change) is Kept]
         connection = self._connection
         connection.execute("BEGIN IMMEDIATE")
         try:
             _INSERT_RECORDS.run(connection, record_rows)
             _INSERT_INTENTS.run(connection, [rows.intent_row(intent) for intent in intents])
             _DELETE_INTENTS.run(connection, [(id_,) for id_ in ended])
+            _KEEP.run(connection, kept_rows)
+            _FORGET.run(connection, [(change.key,) for change in changes if type(change) is Forgotten])
             connection.execute("COMMIT")
         except BaseException:
             self._roll_back()

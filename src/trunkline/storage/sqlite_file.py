@@ -20,12 +20,15 @@ _PAGE_BYTES = 8192
 _JOURNAL_LIMIT_BYTES = 64 * 1024 * 1024
 
 
-def connect(path: Path, *, busy_timeout_ms: int = BUSY_TIMEOUT_MS) -> sqlite3.Connection:
+def connect(path: Path, *, busy_timeout_ms: int = BUSY_TIMEOUT_MS, read_only: bool = False) -> sqlite3.Connection:
     """A connection in the driver's autocommit mode, usable from any thread (one at a time). StoreError when there is no such file."""
     try:
-        # mode=rw: a file that is gone must be an error, not an empty new store (https://www.sqlite.org/uri.html).
+        # No mode that makes a file: one that is gone must be an error, not an empty new store (https://www.sqlite.org/uri.html).
         connection = sqlite3.connect(
-            f"{path.as_uri()}?mode=rw", uri=True, isolation_level=None, check_same_thread=False
+            f"{path.as_uri()}?mode={'ro' if read_only else 'rw'}",
+            uri=True,
+            isolation_level=None,
+            check_same_thread=False,
         )
     except sqlite3.Error as error:
         raise StoreError(f"{path}: cannot be opened: {error}") from error
