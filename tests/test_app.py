@@ -10,14 +10,14 @@ from typing import Any
 
 import pytest
 
+from tests.fakes.services import gateway_of
 from trunkline.app import Readiness, Reload
 from trunkline.errors import StoreError
-from trunkline.execution.gateway import Clock, Gateway
+from trunkline.execution.gateway import Clock
 from trunkline.execution.transport.client import HttpTransport
 from trunkline.execution.transport.options import TransportOptions
 from trunkline.records.types import Intent
 from trunkline.records.writer import RecordWriter
-from trunkline.routing.health import Health
 from trunkline.settings import load_settings
 from trunkline.snapshot import build_with_servers
 
@@ -60,7 +60,7 @@ class Running:
         settings = load_settings(path, {"TRUNKLINE_CACHE": str(path.parent / "cache"), **env})
         clock = Clock(lambda: 0.0, lambda: 0.0, lambda: "2026-11-24", lambda: "req_1")
         writer = RecordWriter(full_batch)
-        self.gateway = Gateway(build_with_servers(settings, {}), {}, Health(), writer, clock)
+        self.gateway = gateway_of(build_with_servers(settings, {}), clock, sink=writer)
         self.at_taking_over: list[set[str]] = []
         self.log = Log()
         self.reload = Reload(self.gateway, settings, lambda _: self.at_taking_over.append(self.models), self.log)

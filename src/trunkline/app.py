@@ -1,4 +1,4 @@
-"""The composition root: settings -> services -> ASGI application, in one data-plane process. The only place that wires everything.
+"""The composition root: settings -> services -> application, in one data-plane process. The only place that wires everything.
 
 Run by `trunkline serve` as `python -m trunkline.app --fd N --console PATH [--config FILE]`; the socket is bound and the store migrated by then.
 """
@@ -8,17 +8,19 @@ import asyncio
 import contextlib
 import datetime
 import gc
+import hmac
 import os
 import random
 import signal
 import socket
+import ssl
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-import uvicorn
 import uvloop
 
 from trunkline.accounts.keys import ApiKey, KeyRing
@@ -27,20 +29,27 @@ from trunkline.api.cors import Cors
 from trunkline.api.data_plane import DataPlane
 from trunkline.api.forward import Forwarder
 from trunkline.api.models import ModelList
-from trunkline.api.server import ServerProtocol
-from trunkline.cli.lifeline import SignalFreeServer, end_with_parent
+from trunkline.api.server import Limits, Server
+from trunkline.api.trusted_proxies import TrustedProxies
+from trunkline.cli.lifeline import end_with_parent
 from trunkline.cli.logs import make_logger
 from trunkline.embedded.supervisor import LocalModels, LocalOptions
 from trunkline.embedded.transport import SmallModelTransport
 from trunkline.errors import ConfigError, StoreError, TrunklineError
-from trunkline.execution.gateway import Clock, Gateway, Snapshot
+from trunkline.execution.conversations import Conversations
+from trunkline.execution.gateway import Clock, Gateway, Snapshot, Vault
+from trunkline.execution.shelf import Shelf
+from trunkline.execution.states import StoredStates
 from trunkline.execution.transport.client import HttpTransport
 from trunkline.execution.transport.options import TransportOptions
+from trunkline.providers.google_tokens import GoogleTokens
 from trunkline.records.recovery import recover
 from trunkline.records.writer import RecordWriter
 from trunkline.routing.health import Health
 from trunkline.settings import ServerSettings, Settings, load_settings, taken_over
 from trunkline.snapshot import build, build_with_servers, local_layers
+from trunkline.storage.cipher import Cipher
+from trunkline.storage.kept import KeptReader
 from trunkline.storage.keys_sync import KeyFeed
 from trunkline.storage.sqlite_batch import SqliteBatch
 from trunkline.storage.url import sqlite_path
@@ -94,7 +103,7 @@ def _records(settings: Settings, log: Any) -> Iterator[RecordWriter]:
         batch.close()
     if interrupted:
         log.warning("requests that an earlier stop interrupted were closed", count=len(interrupted))
-    writer = RecordWriter(lambda: SqliteBatch(path), min_interval_s=BATCH_EVERY_S)
+    writer = RecordWriter(lambda: SqliteBatch(path, _cipher(settings).seal), min_interval_s=BATCH_EVERY_S)
     writer.start()
     try:
         yield writer
@@ -112,36 +121,59 @@ async def _serve(settings: Settings, listener: socket.socket, console: str, writ
     )
     small = SmallModelTransport(http, models, lambda: f"call_{os.urandom(12).hex()}")
     clock = _clock()
-    gateway = Gateway(build_with_servers(settings, {}), {"": http, SMALL_LOCAL: small}, Health(), writer, clock)
+    tokens = GoogleTokens(http, time.time)
+    reader = KeptReader(settings.store.url, _cipher(settings))
+    reading = ThreadPoolExecutor(1, "kept-reader")
+    shelf = Shelf(writer, reader, reading, clock.unix_ms)
+    states = StoredStates(shelf, clock.unix_ms, settings.gateway.state_days)
+    conversations = Conversations(shelf, settings.gateway.response_days)
+    gateway = Gateway(
+        build_with_servers(settings, {}),
+        {"": http, SMALL_LOCAL: small},
+        Health(),
+        writer,
+        clock,
+        Vault(_vault_secret(settings), states.keep),
+        Vault(_vault_secret(settings), states.keep_here),
+        states,
+        conversations,
+        tokens,
+    )
     keys = Keys(settings)
     cors = Cors(settings.server.cors_origins)
     readiness = Readiness(writer, http, log)
-    plane = DataPlane(
-        gateway, keys.authenticate, ModelList(gateway), Forwarder(http, console), cors, readiness.state, log
-    )
-    server = SignalFreeServer(_uvicorn_config(plane, settings))
+    forwarder = Forwarder(http, console, TrustedProxies(settings.server.trusted_proxies))
+    plane = DataPlane(gateway, keys.authenticate, ModelList(gateway), forwarder, cors, readiness.state, log)
+    server, tls, asked_to_stop = Server(plane, log, Limits()), _tls(settings.server), asyncio.Event()
 
     def take_over(changed: Settings) -> None:
         keys.take_over(changed)
+        states.retain(changed.gateway.state_days)
+        conversations.retain(changed.gateway.response_days)
         cors.allow(changed.server.cors_origins)
-        _renew_certificate(server, changed.server, log)
+        _renew_certificate(tls, changed.server, log)
 
     reload = Reload(gateway, settings, take_over, log)
     loop = asyncio.get_running_loop()
     loop.add_signal_handler(signal.SIGHUP, reload.begin)
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, server.handle_exit, number, None)
+        loop.add_signal_handler(number, asked_to_stop.set)
     polling = [loop.create_task(keys.keep_fresh(log)), loop.create_task(readiness.watch())]
     reload.look_around()
     _spare_the_collector()
     try:
-        await server.serve(sockets=[listener])
+        await server.start(listener, tls)
+        await asked_to_stop.wait()
+        await server.stop(settings.server.drain_s)
     finally:
         for task in polling:
             task.cancel()
         await reload.stop()
+        await tokens.aclose()
         await small.aclose()
         keys.close()
+        reading.shutdown()
+        reader.close()
 
 
 def _spare_the_collector() -> None:
@@ -151,34 +183,20 @@ def _spare_the_collector() -> None:
     gc.set_threshold(10_000, 20, 50)
 
 
-def _uvicorn_config(app: DataPlane, settings: Settings) -> uvicorn.Config:
-    server = settings.server
-    return uvicorn.Config(
-        app,
-        loop="uvloop",
-        http=ServerProtocol,
-        ws="none",
-        lifespan="off",
-        interface="asgi3",
-        access_log=False,
-        log_config=None,
-        # Its warnings are about malformed requests: anybody could fill the log with them, before any key.
-        log_level="error",
-        server_header=False,
-        # Whom to believe about the caller's address; without any, the headers are not even looked at.
-        proxy_headers=bool(server.trusted_proxies),
-        forwarded_allow_ips=list(server.trusted_proxies),
-        timeout_keep_alive=75,
-        backlog=2048,
-        timeout_graceful_shutdown=max(1, round(server.drain_s)),
-        ssl_certfile=server.tls_cert,
-        ssl_keyfile=server.tls_key,
-    )
+def _tls(settings: ServerSettings) -> ssl.SSLContext | None:
+    """Of the certificate's files; None without them. Raises ConfigError where they cannot be used."""
+    if settings.tls_cert is None:
+        return None
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    try:
+        context.load_cert_chain(settings.tls_cert, settings.tls_key, password=lambda: "")
+    except OSError as error:
+        raise ConfigError(f"the certificate cannot be used: {error}", where="server.tls_cert") from error
+    return context
 
 
-def _renew_certificate(server: uvicorn.Server, settings: ServerSettings, log: Any) -> None:
+def _renew_certificate(context: ssl.SSLContext | None, settings: ServerSettings, log: Any) -> None:
     """New connections get what is in the certificate's files now."""
-    context = server.config.ssl
     if context is None or settings.tls_cert is None:
         return
     try:
@@ -314,13 +332,37 @@ async def _end(task: "asyncio.Task[None] | None") -> None:
         await asyncio.wait({task})
 
 
+class Today:
+    """The date in UTC, written once a day. Lives as long as its clock."""
+
+    def __init__(self) -> None:
+        self._day = -1
+        self._written = ""
+
+    def __call__(self) -> str:
+        day = int(time.time() // 86_400)
+        if day != self._day:
+            self._day = day
+            self._written = datetime.datetime.fromtimestamp(day * 86_400, datetime.UTC).date().isoformat()
+        return self._written
+
+
+def _cipher(settings: Settings) -> Cipher:
+    return Cipher(load_or_make(settings.secrets_path).pepper)
+
+
+def _vault_secret(settings: Settings) -> bytes:
+    """Kept over restarts, and of no use for anything else."""
+    return hmac.digest(load_or_make(settings.secrets_path).pepper, b"carry", "sha256")
+
+
 def _clock() -> Clock:
     numbers = random.Random(os.urandom(32))  # noqa: S311 - see below
     return Clock(
         # The clock of the event loop, but not in whole milliseconds as uvloop tells it.
         now_s=time.monotonic,
         unix_ms=lambda: time.time() * 1000,
-        today=lambda: datetime.datetime.now(datetime.UTC).date().isoformat(),
+        today=Today(),
         # By time first: ids that lie together keep a batch of records on few pages of the store. They are no secrets, and
         # asking the system for each one's randomness would give the interpreter's lock away.
         new_id=lambda: f"req_{int(time.time() * 1000):011x}{numbers.getrandbits(64):016x}",

@@ -59,6 +59,8 @@ class RequestError(TrunklineError):
         self.message = message
         self.param = param
         self.retry_after_s = retry_after_s
+        self.is_final = self.status == 500
+        """Trying again is of no use: a mistake of ours, or every offer was tried already. Of 4xx the status says it."""
         self.candidates: Sequence[Any] = ()
         """Of a refused plan: the offers that were looked at, with the reason for each, for the record."""
 

@@ -27,6 +27,8 @@ from trunkline.errors import ConfigError
 
 DEFAULT_FILE = Path("trunkline.toml")
 
+_CATALOG_KEYS = ("providers", "models", "profiles")
+"""Parts of the file that `catalog.schema` checks."""
 OVERRIDES = {
     "TRUNKLINE_HOST": ("server", "host"),
     "TRUNKLINE_PORT": ("server", "port"),
@@ -35,6 +37,7 @@ OVERRIDES = {
 """Variables that win over the file. `TRUNKLINE_CONFIG` names the file itself."""
 
 Seconds = Annotated[float, Field(ge=0, le=86_400)]
+Days = Annotated[float, Field(ge=0, le=3_650)]
 Names = Annotated[tuple[str, ...], Field(strict=False)]
 FilePath = Annotated[Path, Field(strict=False)]
 
@@ -145,6 +148,10 @@ class GatewaySettings(_Section):
     drain_cap_s: Seconds = 30.0
     """How long an answer is read on for its usage after its client left, where leaving does not stop the provider's
     meter."""
+    response_days: Days = 30.0
+    """How long responses are stored for later requests; 0: not at all."""
+    state_days: Days = 30.0
+    """How long state behind the ids of tool calls is stored; 0: in memory only."""
 
 
 class EmbeddedSettings(_Section):
@@ -373,7 +380,7 @@ def _read(path: Path) -> dict[str, Any]:
 
 
 def _layer(raw: dict[str, Any], where: str, faults: list[str]) -> CatalogLayer:
-    part: dict[str, Any] = {key: value for key, value in raw.items() if key in ("providers", "models")}
+    part: dict[str, Any] = {key: value for key, value in raw.items() if key in _CATALOG_KEYS}
     try:
         return parse_layer(part, where)
     except ConfigError as error:
@@ -385,7 +392,7 @@ def _layer(raw: dict[str, Any], where: str, faults: list[str]) -> CatalogLayer:
 
 
 def _validated(raw: dict[str, Any], path: Path | None, env: Mapping[str, str], faults: list[str]) -> _File:
-    part = {key: value for key, value in raw.items() if key not in ("providers", "models")}
+    part = {key: value for key, value in raw.items() if key not in _CATALOG_KEYS}
     overrides = {OVERRIDES[name]: name for name in OVERRIDES if env.get(name)}
     for (section, key), name in overrides.items():
         if isinstance(part.get(section, {}), dict):
@@ -434,7 +441,7 @@ def _dotted(location: tuple[str | int, ...]) -> str:
 
 
 def _unknown(location: tuple[str | int, ...]) -> str:
-    known = [*_File.model_fields, "providers", "models"]
+    known = [*_File.model_fields, *_CATALOG_KEYS]
     for part in location[:-1]:
         section = _File.model_fields[str(part)].annotation
         known = list(section.model_fields) if isinstance(section, type) and issubclass(section, BaseModel) else []

@@ -52,7 +52,8 @@ def local_layers(settings: Settings) -> list[Mapping[str, Any]]:
 def accounts_of(catalog: Catalog, settings: Settings) -> dict[str, Account | Absent]:
     """Of every provider, how it is reached, or why it is not."""
     return {
-        slug: resolve(provider, _written(slug, settings), settings.env) for slug, provider in catalog.providers.items()
+        slug: resolve(provider, _written(slug, settings), settings.env, catalog.profiles)
+        for slug, provider in catalog.providers.items()
     }
 
 

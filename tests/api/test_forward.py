@@ -6,13 +6,15 @@ from typing import Any
 
 import pytest
 
+from tests.fakes.caller import CallerConnection
 from tests.fakes.raw_peer import RawPeer, peer_of
 from trunkline.api.forward import Forwarder
+from trunkline.api.trusted_proxies import TrustedProxies
 from trunkline.errors import InvalidParams, Overloaded
-from trunkline.execution.respond import Reply, Watchers
 from trunkline.execution.transport.client import HttpTransport
 from trunkline.execution.transport.options import TransportOptions
 
+PROXIES = TrustedProxies(("10.0.0.0/8",))
 PAGE = b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\nX-Page: one\r\n\r\npage"
 
 
@@ -22,30 +24,13 @@ class Console:
     def __init__(self, peer: RawPeer, forwarder: Forwarder) -> None:
         self._forwarder = forwarder
         self.peer = peer
-        self.sent: list[Any] = []
+        self.caller = CallerConnection()
 
-    async def asked(self, *headers: tuple[bytes, bytes], target: bytes = b"/", query: bytes = b"") -> list[bytes]:
+    async def asked(self, *headers: tuple[bytes, bytes], target: bytes = b"/", peer: str = "192.0.2.1") -> list[bytes]:
         """The lines of the request that it saw."""
-        scope = {
-            "type": "http",
-            "method": "GET",
-            "scheme": "http",
-            "path": target.decode(),
-            "raw_path": target,
-            "query_string": query,
-            "headers": [(b"host", b"llm.example.com"), *headers],
-            "client": ("192.0.2.1", 1),
-        }
-
-        async def receive() -> dict[str, Any]:
-            return {"type": "http.request", "body": b"", "more_body": False}
-
-        async def send(message: Any) -> None:
-            self.sent.append(message)
-
-        reply = Reply(receive, send, [(b"x-request-id", b"req_1")], Watchers())
-        await self._forwarder(scope, receive, reply)
-        reply.close()
+        self.caller = CallerConnection(peer)
+        call = self.caller.call(target, (b"host", b"llm.example.com"), *headers)
+        await self._forwarder.pass_on(call, self.caller.reply(call), b"")
         return self.peer.heads[-1].split(b"\r\n")
 
 
@@ -59,16 +44,36 @@ async def console(tmp_path: Path) -> AsyncIterator[Console]:
     path = str(tmp_path / "console.sock")
     transport = HttpTransport(TransportOptions())
     async with peer_of(answers, unix_path=path) as peer:
-        yield Console(peer, Forwarder(transport, path))
+        yield Console(peer, Forwarder(transport, path, PROXIES))
         await transport.aclose()
 
 
 async def test_a_page_comes_back_with_our_request_id(console: Console) -> None:
     await console.asked((b"accept", b"text/html"))
-    start, *body = console.sent
-    assert start["status"] == 200
-    assert dict(start["headers"]) == {b"x-request-id": b"req_1", b"content-length": b"4", b"x-page": b"one"}
-    assert b"".join(message["body"] for message in body) == b"page"
+    assert console.caller.status == 200
+    assert dict(console.caller.headers) == {
+        b"x-request-id": b"req_1",
+        b"request-id": b"req_1",
+        b"x-zenmux-requestid": b"req_1",
+        b"x-page": b"one",
+        b"content-length": b"4",
+    }
+    assert console.caller.body == b"page"
+    assert console.caller.ended
+
+
+@pytest.mark.parametrize(("peer", "told"), [("10.1.2.3", b"203.0.113.9"), ("192.0.2.1", b"192.0.2.1")])
+async def test_the_console_is_told_whom_the_operators_own_proxies_have_heard(
+    console: Console, peer: str, told: bytes
+) -> None:
+    lines = await console.asked((b"x-forwarded-for", b"203.0.113.9"), (b"x-forwarded-proto", b"https"), peer=peer)
+    assert b"x-trunkline-peer: " + told in lines
+    assert (b"x-forwarded-proto: https" in lines) == (peer == "10.1.2.3")
+
+
+async def test_path_and_query_reach_the_console_as_they_were_sent(console: Console) -> None:
+    lines = await console.asked(target=b"/a%2Fb?q=%20x")
+    assert lines[0] == b"GET /a%2Fb?q=%20x HTTP/1.1"
 
 
 @pytest.mark.parametrize(
@@ -84,14 +89,14 @@ async def test_a_page_comes_back_with_our_request_id(console: Console) -> None:
 )
 async def test_ordinary_headers_that_cannot_be_forwarded_are_left_out(console: Console, header: Any) -> None:
     lines = await console.asked(header, (b"accept", b"text/html"))
-    assert console.sent[0]["status"] == 200
+    assert console.caller.status == 200
     assert b"accept: text/html" in lines
     assert not any(line.startswith(header[0]) for line in lines)
 
 
 async def test_a_host_outside_ascii_is_not_passed_on(console: Console) -> None:
     lines = await console.asked((b"host", b"\xff"))
-    assert console.sent[0]["status"] == 200
+    assert console.caller.status == 200
     assert not any(b"\xff" in line for line in lines)
 
 
@@ -114,5 +119,5 @@ async def test_a_console_that_is_away_is_said_to_be_so(tmp_path: Path) -> None:
     transport = HttpTransport(TransportOptions())
     async with peer_of(lambda reader, writer: reader.read(), unix_path=str(tmp_path / "other.sock")) as peer:
         with pytest.raises(Overloaded, match="starting or down"):
-            await Console(peer, Forwarder(transport, str(tmp_path / "console.sock"))).asked()
+            await Console(peer, Forwarder(transport, str(tmp_path / "console.sock"), PROXIES)).asked()
     await transport.aclose()

@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
+from tests.fakes.caller import CallerConnection
+from tests.fakes.services import gateway_of
 from trunkline.api.models import ModelList
-from trunkline.execution.gateway import Clock, Gateway
-from trunkline.execution.respond import Reply, Watchers
-from trunkline.routing.health import Health
+from trunkline.execution.gateway import Clock
 from trunkline.settings import load_settings
 from trunkline.snapshot import build
 
@@ -52,20 +52,15 @@ def models(tmp_path: Path) -> ModelList:
     path = tmp_path / "trunkline.toml"
     path.write_text(CONFIG)
     clock = Clock(now_s=lambda: 1.0, unix_ms=lambda: 1_000.0, today=lambda: "2026-01-01", new_id=lambda: "req_1")
-    gateway = Gateway(build(load_settings(path, {})), {}, Health(), None, clock)  # type: ignore[arg-type]  # nothing is recorded
+    gateway = gateway_of(build(load_settings(path, {})), clock)
     return ModelList(gateway)
 
 
 async def asked(models: ModelList, path: str, query: bytes = b"") -> Any:
-    sent: list[Any] = []
-
-    async def send(message: Any) -> None:
-        sent.append(message)
-
-    reply = Reply(None, send, [], Watchers())  # type: ignore[arg-type]  # a GET: nothing is received
-    await models({"path": path, "query_string": query}, reply)
-    reply.close()
-    return json.loads(b"".join(message.get("body", b"") for message in sent))
+    caller = CallerConnection()
+    call = caller.call(path.encode() + (b"?" + query if query else b""))
+    models(call, caller.reply(call))
+    return json.loads(caller.body)
 
 
 async def slugs(models: ModelList, query: bytes) -> set[str]:

@@ -1,41 +1,50 @@
-"""A reply over ASGI: one head, comments only in between, nothing to a caller that left."""
+"""A reply on a caller's connection: one head, comments only in between, nothing to a caller that left."""
 
 import asyncio
+from collections.abc import Callable
 
 import pytest
 
-from trunkline.execution.respond import COMMENT, Reply, Watchers
+from trunkline.execution.respond import Headers, Reply
+
+COMMENT = b": sign of life\n\n"
+STREAM: Headers = [(b"content-type", b"text/event-stream")]
 
 
 class Caller:
-    """The other end. `slow` holds `send` up, as a caller that does not read does."""
+    """The other end, and what was sent to it."""
 
     def __init__(self) -> None:
-        self.sent: list[dict] = []
-        self.gone = asyncio.Event()
-        self.open = asyncio.Event()
-        self.open.set()
-        self.sending = asyncio.Event()
-        self.something = asyncio.Condition()
+        self.common = b""
+        self.on_left: Callable[[], None] | None = None
+        self.is_full = False
+        self.heads: list[tuple[int, Headers]] = []
+        self.body = b""
+        self.ends = 0
+        self.something = asyncio.Event()
 
-    async def receive(self) -> dict:
-        await self.gone.wait()
-        return {"type": "http.disconnect"}
+    def room(self) -> "asyncio.Future[None]":
+        return asyncio.get_running_loop().create_future()
 
-    async def send(self, message: dict) -> None:
-        self.sending.set()
-        await self.open.wait()
-        self.sent.append(message)
-        async with self.something:
-            self.something.notify_all()
+    def whole(self, status: int, headers: Headers, body: bytes) -> None:
+        self.start(status, headers, body)
+        self.end()
 
-    async def until(self, count: int) -> None:
-        async with self.something:
-            await asyncio.wait_for(self.something.wait_for(lambda: len(self.sent) >= count), 10)
+    def start(self, status: int, headers: Headers, first: bytes = b"") -> None:
+        self.heads.append((status, headers))
+        self.send(first)
 
-    @property
-    def body(self) -> bytes:
-        return b"".join(message.get("body", b"") for message in self.sent)
+    def send(self, data: bytes) -> bool:
+        self.body += data
+        self.something.set()
+        return self.is_full
+
+    def end(self) -> None:
+        self.ends += 1
+
+    def leaves(self) -> None:
+        assert self.on_left is not None
+        self.on_left()
 
 
 @pytest.fixture
@@ -45,67 +54,103 @@ async def caller() -> Caller:
 
 @pytest.fixture
 async def reply(caller: Caller):
-    made = Reply(caller.receive, caller.send, [(b"x-request-id", b"r")], Watchers())
+    made = Reply(caller, "req_1", asyncio.get_running_loop())
     yield made
     made.close()
 
 
+async def comes(caller: Caller) -> None:
+    caller.something.clear()
+    await asyncio.wait_for(caller.something.wait(), 10)
+
+
+async def several_comments_later() -> None:
+    loop = asyncio.get_running_loop()
+    later = loop.create_future()
+    loop.call_later(0.02, later.set_result, None)
+    await later
+
+
+async def test_the_request_id_goes_out_under_every_name_that_clients_read(caller: Caller, reply: Reply) -> None:
+    reply.add_headers([(b"vary", b"origin")])
+    assert caller.common.split(b"\r\n") == [
+        b"x-request-id: req_1",
+        b"request-id: req_1",
+        b"x-zenmux-requestid: req_1",
+        b"vary: origin",
+        b"",
+    ]
+
+
 async def test_a_comment_sends_the_head_and_the_answer_goes_on_behind_it(caller: Caller, reply: Reply) -> None:
-    reply.keep_alive(0.001)
-    await caller.until(2)
-    await reply.start(200, [(b"content-type", b"text/event-stream")])
-    await reply.write(b"data: 1\n\n")
-    await reply.end()
-    kinds = [message["type"] for message in caller.sent]
-    assert kinds.count("http.response.start") == 1
-    assert caller.sent[0]["status"] == 200
+    reply.keep_alive(0.001, lambda: COMMENT, STREAM)
+    await comes(caller)
+    reply.start(200, STREAM, b"data: 1\n\n")
+    reply.end()
+    assert caller.heads == [(200, STREAM)]
     assert caller.body.replace(COMMENT, b"") == b"data: 1\n\n"
-    assert caller.sent[-1] == {"type": "http.response.body", "body": b"", "more_body": False}
+    assert caller.body.endswith(b"data: 1\n\n")
+    assert caller.ends == 1
+    assert reply.bytes_sent == len(caller.body)
 
 
-async def test_no_comment_is_due_after_the_end(caller: Caller, reply: Reply) -> None:
-    reply.keep_alive(0.001)
-    await caller.until(2)
-    await reply.end()
-    assert caller.sent[-1] == {"type": "http.response.body", "body": b"", "more_body": False}
-    assert reply._tick is not None
-    assert reply._tick.cancelled()
+@pytest.mark.parametrize("last", [Reply.end, Reply.close, lambda reply: reply.whole(200, [], b"{}")])
+async def test_no_comment_is_due_after_the_end(caller: Caller, reply: Reply, last) -> None:
+    reply.keep_alive(0.001, lambda: COMMENT, STREAM)
+    await comes(caller)
+    last(reply)
+    before = caller.body
+    await several_comments_later()
+    assert caller.body == before
 
 
-async def test_an_answer_in_one_piece_never_meets_a_comment_that_is_under_way(caller: Caller, reply: Reply) -> None:
-    caller.open.clear()
-    reply.keep_alive(0.001)
-    await caller.sending.wait()
-    ending = asyncio.create_task(reply.still())
-    await asyncio.sleep(0)
-    assert not ending.done()
-    caller.open.set()
-    await ending
-    assert reply.started
+async def test_a_caller_that_takes_nothing_gets_no_comments(caller: Caller, reply: Reply) -> None:
+    caller.is_full = True
+    reply.keep_alive(0.001, lambda: COMMENT, STREAM)
+    await several_comments_later()
+    assert caller.heads == []
+    caller.is_full = False
+    await comes(caller)
     assert caller.body == COMMENT
 
 
+async def test_without_a_time_no_comment_is_ever_sent(caller: Caller, reply: Reply) -> None:
+    reply.keep_alive(0.0, lambda: COMMENT, STREAM)
+    await asyncio.sleep(0)
+    assert reply._tick is None
+
+
 async def test_a_caller_that_leaves_is_noticed_once_and_sent_nothing_more(caller: Caller, reply: Reply) -> None:
-    told = asyncio.Event()
-    await reply.start(200, [])
-    reply.watch(told.set)
-    caller.gone.set()
-    await asyncio.wait_for(told.wait(), 10)
+    told: list[str] = []
+    reply.start(200, [])
+    reply.watch(lambda: told.append("first"))
+    reply.watch(lambda: told.append("second"))
+    caller.leaves()
+    assert told == ["second"]
     assert reply.left
-    await reply.write(b"data: 1\n\n")
-    await reply.end()
-    await reply.whole(200, [], b"{}")
-    assert [message["type"] for message in caller.sent] == ["http.response.start"]
+    reply.write(b"data: 1\n\n")
+    reply.end()
+    reply.whole(200, [], b"{}")
+    reply.start(200, [], b"x")
+    assert (len(caller.heads), caller.body, caller.ends) == (1, b"", 0)
     assert reply.bytes_sent == 0
 
 
-async def test_a_caller_that_does_not_read_holds_writing_up(caller: Caller, reply: Reply) -> None:
-    await reply.start(200, [])
-    caller.open.clear()
-    writing = asyncio.create_task(reply.write(b"x"))
-    await asyncio.sleep(0)
-    assert not writing.done()
-    caller.open.set()
-    await writing
-    assert caller.body == b"x"
-    assert reply.bytes_sent == 1
+async def test_a_caller_that_left_gets_no_comments(caller: Caller, reply: Reply) -> None:
+    reply.keep_alive(0.001, lambda: COMMENT, STREAM)
+    caller.leaves()
+    assert reply._tick is None
+    assert caller.heads == []
+
+
+async def test_an_answer_that_never_began_has_no_end(caller: Caller, reply: Reply) -> None:
+    reply.end()
+    assert caller.ends == 0
+
+
+async def test_a_slow_caller_is_told_of_and_waited_for(caller: Caller, reply: Reply) -> None:
+    assert not reply.is_full
+    caller.is_full = True
+    assert reply.is_full
+    assert reply.write(b"x")
+    assert isinstance(reply.room(), asyncio.Future)

@@ -6,6 +6,7 @@ plain order. Calls of one offer play its scripts in turn, the last one again and
 
 import contextlib
 import json
+import re
 import socket
 import ssl
 import struct
@@ -32,6 +33,10 @@ class Call:
         self.provider = self.path.split("/")[1]
         self.headers = [(name.lower(), value.strip()) for name, _, value in (one.partition(":") for one in headers)]
         self.json: dict[str, Any] = json.loads(body) if body else {}
+        named = re.search(r"/models/([^:]+):", self.path)
+        self.model = named[1] if named else str(self.json.get("model"))
+        """What the provider calls the model; Gemini has it in the path."""
+        self.streamed = bool(self.json.get("stream")) or ":streamGenerateContent" in self.path
         self.broken = False
         """The connection cannot take another request."""
         self.left = threading.Event()
@@ -106,7 +111,7 @@ class Upstream:
     def calls(self, model: str) -> list[Call]:
         """The calls for an upstream model so far, in order, whoever the provider was."""
         with self._changed:
-            return [call for call in self._calls if call.json.get("model") == model]
+            return [call for call in self._calls if call.model == model]
 
     def call(self, model: str, number: int = 0) -> Call:
         """A call that has come or will come."""
@@ -122,7 +127,7 @@ class Upstream:
                 connection.shutdown(socket.SHUT_RDWR)
 
     def _for(self, model: str) -> list[Call]:
-        return [call for call in self._calls if call.json.get("model") == model]
+        return [call for call in self._calls if call.model == model]
 
     def _accept(self) -> None:
         with contextlib.suppress(OSError):
@@ -167,7 +172,7 @@ class Upstream:
                 return
 
     def _next(self, call: Call) -> Script:
-        key = (call.provider, str(call.json.get("model")))
+        key = (call.provider, call.model)
         with self._changed:
             self._calls.append(call)
             self._changed.notify_all()

@@ -122,13 +122,13 @@ def test_a_client_that_leaves_while_it_sends_harms_nobody(gateway) -> None:
     ("method", "path"),
     [
         ("HEAD", "/api/anthropic/api/hello"),
-        ("GET", "/api/anthropic/v1/models?limit=1000"),
+        ("GET", "/api/anthropic/v1/nothing?limit=1000"),
         ("POST", "/api/api/show"),
         ("GET", "/api/health"),
         ("GET", "/v1/nothing"),
         ("GET", CHAT),
         ("DELETE", "/api/v1/models"),
-        ("POST", "/v1beta/models/x:generateContent"),
+        ("POST", "/v1beta/models/x:batchEmbedContents"),
     ],
 )
 def test_an_unknown_path_is_a_quick_404_in_json(gateway, method, path) -> None:
@@ -139,7 +139,8 @@ def test_an_unknown_path_is_a_quick_404_in_json(gateway, method, path) -> None:
     if method == "HEAD":
         assert answer.body == b""
     else:
-        assert answer.error["type"] == "not_found"
+        # In the words of the protocol that has the path: Anthropic's and Google's have others for it.
+        assert "not_found" in json.dumps(answer.json["error"]).lower()
 
 
 @pytest.mark.parametrize("path", [CHAT, "/v1/chat/completions", f"{CHAT}?beta=true"])

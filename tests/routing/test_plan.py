@@ -1,13 +1,11 @@
 """Which offers can take a request, in which order, and the reason for each."""
 
-from collections.abc import Callable, Mapping
-from functools import partial
+from collections.abc import Mapping
 
 import pytest
-from hypothesis import given
 from hypothesis import strategies as st
 
-from trunkline.catalog.types import Catalog, Model, Offer
+from trunkline.catalog.types import Model, Offer
 from trunkline.errors import (
     InvalidParams,
     ModelNotSupported,
@@ -16,11 +14,9 @@ from trunkline.errors import (
     RateLimited,
     RequestError,
 )
-from trunkline.execution.gateway import Policy, Snapshot
 from trunkline.ir.facts import RequestFacts
-from trunkline.pricing.types import FREE
 from trunkline.routing.health import UNMEASURED, Figures
-from trunkline.routing.plan import Eligible, Plan, eligible, plan
+from trunkline.routing.plan import Plan, plan
 
 CHAT = "openai.chat"
 MODEL = Model(
@@ -215,24 +211,3 @@ FACTS = st.builds(
     st.integers(1, 40_000),
     st.booleans(),
 )
-
-
-def outcome(make: Callable[[], Eligible]) -> object:
-    try:
-        return make()
-    except RequestError as error:
-        return type(error), error.message
-
-
-@given(
-    st.lists(OFFERS, min_size=1, max_size=3, unique_by=lambda one: one.provider),
-    st.lists(FACTS, min_size=1, max_size=6),
-)
-def test_what_is_remembered_of_a_kind_of_request_is_what_would_be_found_anew(
-    offers: list[Offer], asked: list[tuple[RequestFacts, bool]]
-) -> None:
-    snapshot = Snapshot(Catalog("1", {}, {}), {}, Policy(), lambda *_: FREE)
-    for one, required in asked * 2:
-        fixed = {"require_parameters": required, "today": "2026-11-24"}
-        known = outcome(partial(snapshot.eligible, one, MODEL, offers, **fixed))
-        assert known == outcome(partial(eligible, one, MODEL, offers, **fixed))

@@ -2,9 +2,12 @@
 
 from collections.abc import AsyncIterator, Iterator
 
+import anthropic
 import openai
 import pytest
+from google import genai
 
+from tests.fakes.four import four
 from tests.fakes.gateway import (
     MASTER_KEY,
     GatewayProcess,
@@ -18,7 +21,7 @@ from tests.fakes.gateway import (
 from tests.fakes.simulated import SimulatedProvider, simulated, simulated_server
 from tests.fakes.upstream import Upstream, upstream
 
-__all__ = ["session_id", "simulated", "simulated_server", "upstream"]
+__all__ = ["four", "session_id", "simulated", "simulated_server", "upstream"]
 
 SCRIPTED = 40
 
@@ -77,3 +80,34 @@ def scripted_numbers() -> Iterator[int]:
 @pytest.fixture
 def scripted(upstream: Upstream, scripted_numbers: Iterator[int]) -> Scripted:
     return Scripted(upstream, next(scripted_numbers))
+
+
+# --- the other vendors' clients, over providers of all four protocols
+
+
+@pytest.fixture
+def claude(four: GatewayProcess, simulated: SimulatedProvider) -> Iterator[anthropic.Anthropic]:
+    base_url = f"http://127.0.0.1:{four.port}/anthropic"
+    with anthropic.Anthropic(base_url=base_url, api_key=MASTER_KEY, max_retries=0, timeout=20) as made:
+        yield made
+
+
+@pytest.fixture
+async def async_claude(four: GatewayProcess, simulated: SimulatedProvider) -> AsyncIterator[anthropic.AsyncAnthropic]:
+    base_url = f"http://127.0.0.1:{four.port}/anthropic"
+    async with anthropic.AsyncAnthropic(base_url=base_url, api_key=MASTER_KEY, max_retries=0, timeout=20) as made:
+        yield made
+
+
+@pytest.fixture
+def google(four: GatewayProcess, simulated: SimulatedProvider) -> Iterator[genai.Client]:
+    options = genai.types.HttpOptions(base_url=f"http://127.0.0.1:{four.port}", timeout=20_000)
+    made = genai.Client(api_key=MASTER_KEY, http_options=options)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def responses(four: GatewayProcess, simulated: SimulatedProvider) -> Iterator[openai.OpenAI]:
+    with openai.OpenAI(base_url=four.base_url, api_key=MASTER_KEY, max_retries=0, timeout=20) as made:
+        yield made

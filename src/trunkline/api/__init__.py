@@ -1,1 +1,1 @@
-"""Thin HTTP: parse the path, authenticate, hand over to `execution`, write. The data plane is bare ASGI; management lives in the console process."""
+"""Thin HTTP: parse the path, authenticate, hand over to `execution`, write. The data plane has a server of its own; management lives in the console process."""

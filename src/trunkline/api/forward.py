@@ -1,12 +1,15 @@
 """Hands a request to the console process over its unix socket, and the answer back as it comes.
 
-In: an ASGI request. Out: the console's answer, byte for byte.
+In: a `Call`. Out: the console's answer, byte for byte.
 """
 
-from typing import Any
+import asyncio
+from collections.abc import Callable
 
-from trunkline.errors import InvalidParams, Overloaded, PayloadTooLarge, TransportError
-from trunkline.execution.respond import Headers, Receive, Reply
+from trunkline.api.call import Call
+from trunkline.api.trusted_proxies import TrustedProxies
+from trunkline.errors import InvalidParams, Overloaded, RequestError, TransportError
+from trunkline.execution.respond import Headers, Reply
 from trunkline.execution.transport.options import Unsendable
 from trunkline.execution.transport.types import Origin, Transport, UpstreamRequest
 
@@ -35,15 +38,15 @@ _ANSWERED_BY_US = frozenset({b"x-request-id", b"request-id", b"x-zenmux-requesti
 class Forwarder:
     """The way to the console. Lives as long as the data plane."""
 
-    def __init__(self, transport: Transport, console_path: str) -> None:
+    def __init__(self, transport: Transport, console_path: str, proxies: TrustedProxies) -> None:
         self._transport = transport
         self._origin = Origin("http", "console", 80, unix_path=console_path, guarded=False)
+        self._proxies = proxies
 
-    async def __call__(self, scope: dict[str, Any], receive: Receive, reply: Reply) -> None:
+    async def pass_on(self, call: Call, reply: Reply, body: bytes) -> None:
         """One request. Raises a `RequestError` where it cannot be forwarded or the console does not answer."""
-        body = await _body(receive)
         try:
-            response = await self._transport.send(self._request(scope, body, reply))
+            response = await self._transport.send(self._request(call, body, reply))
         except Unsendable as error:
             raise InvalidParams(f"The request cannot be forwarded: {error}.") from error
         except TransportError as error:
@@ -57,29 +60,26 @@ class Forwarder:
                 if name not in _HOP_BY_HOP and name not in _ANSWERED_BY_US
             ]
             length = [(name, value) for name, value in response.headers if name == b"content-length"]
-            await reply.start(response.status, headers + length)
-            while chunk := await response.chunk():
-                await reply.write(chunk)
-            await reply.end()
+            reply.start(response.status, headers + length)
+            await response.pump(lambda chunk: _passed_on(reply, chunk))
+            reply.end()
         finally:
             response.abort()
 
-    def _request(self, scope: dict[str, Any], body: bytes, reply: Reply) -> UpstreamRequest:
-        kept = [header for header in scope["headers"] if _is_forwarded(*header)]
-        host = next((value for name, value in scope["headers"] if name == b"host"), b"")
-        peer = (scope.get("client") or ("",))[0].encode()
+    def _request(self, call: Call, body: bytes, reply: Reply) -> UpstreamRequest:
+        kept = [header for header in call.headers if _is_forwarded(*header)]
+        host = next((value for name, value in call.headers if name == b"host"), b"")
+        peer, scheme = self._proxies.caller(call.peer, call.scheme, call.headers)
         ours: Headers = [
             (b"x-forwarded-host", host if host.isascii() else b""),
-            (b"x-trunkline-peer", peer),
-            (b"x-forwarded-proto", scope["scheme"].encode()),
-            reply.headers[0],
+            (b"x-trunkline-peer", peer.encode()),
+            (b"x-forwarded-proto", scheme.encode()),
+            (b"x-request-id", reply.request_id.encode()),
         ]
-        query: bytes = scope["query_string"]
-        target = scope["raw_path"] + (b"?" + query if query else b"")
         return UpstreamRequest(
             self._origin,
-            scope["method"].encode(),
-            target,
+            call.method.encode(),
+            call.target,
             tuple(kept + ours),
             body,
             connect_s=2.0,
@@ -88,21 +88,44 @@ class Forwarder:
         )
 
 
+class Forwarding:
+    """One request for the console."""
+
+    max_body_bytes = MAX_BODY_BYTES
+
+    def __init__(
+        self, forwarder: Forwarder, call: Call, reply: Reply, answer_error: Callable[[Reply, RequestError], None]
+    ) -> None:
+        self._forwarder = forwarder
+        self._call = call
+        self._reply = reply
+        self._answer_error = answer_error
+
+    async def run(self, body: bytes) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self._reply.watch(lambda: _cancel(task))
+        try:
+            await self._forwarder.pass_on(self._call, self._reply, body)
+        except RequestError as error:
+            self._answer_error(self._reply, error)
+
+    def refuse(self, error: RequestError) -> None:
+        self._answer_error(self._reply, error)
+
+    def left(self) -> None:
+        pass
+
+
+def _cancel(task: "asyncio.Task[None]") -> None:
+    task.cancel()
+
+
+def _passed_on(reply: Reply, chunk: bytes) -> "asyncio.Future[None] | None":
+    reply.write(chunk)
+    return reply.room() if reply.is_full else None
+
+
 def _is_forwarded(name: bytes, value: bytes) -> bool:
     """Values outside ASCII are left out: browsers' extensions send such, the transport refuses them, and no page of the console needs one."""
     return name not in _HOP_BY_HOP and name not in _SET_BY_US and value.isascii()
-
-
-async def _body(receive: Receive) -> bytes:
-    parts: list[bytes] = []
-    size = 0
-    while True:
-        message = await receive()
-        if message["type"] == "http.disconnect":
-            raise InvalidParams("The caller left while sending.")
-        parts.append(message.get("body", b""))
-        size += len(parts[-1])
-        if size > MAX_BODY_BYTES:
-            raise PayloadTooLarge(f"At most {MAX_BODY_BYTES} bytes are taken here.")
-        if not message.get("more_body"):
-            return b"".join(parts)

@@ -8,6 +8,8 @@ from urllib.parse import parse_qs
 
 import msgspec
 
+from trunkline.api import model_shapes
+from trunkline.api.call import Call
 from trunkline.catalog.query import endpoint_card, find, model_card, nearest
 from trunkline.catalog.types import Model, Offer
 from trunkline.errors import InvalidModel
@@ -25,11 +27,16 @@ class ModelList:
         self._made_of: tuple[Snapshot, str] | None = None
         self._lists: dict[bool, bytes] = {}
 
-    async def __call__(self, scope: dict[str, Any], reply: Reply) -> None:
+    def __call__(self, call: Call, reply: Reply) -> None:
         """One GET or HEAD of a path below `/models`."""
-        name = scope["path"].partition("/models")[2].strip("/")
-        body = self._one(name) if name else self._list(all_models=_asks_for_all(scope["query_string"]))
-        await reply.whole(200, JSON_HEADERS, body)
+        name = call.path.partition("/models")[2].strip("/")
+        shape = _shape(call)
+        if shape is not None:
+            models = [self._named(name)] if name else self._callable()
+            reply.whole(200, JSON_HEADERS, shape.one(models[0]) if name else shape.several(models))
+            return
+        body = self._one(name) if name else self._list(all_models=_asks_for_all(call.query))
+        reply.whole(200, JSON_HEADERS, body)
 
     def _list(self, *, all_models: bool) -> bytes:
         snapshot, today = self._gateway.snapshot, self._gateway.clock.today()
@@ -45,6 +52,20 @@ class ModelList:
             ]
             known = self._lists[all_models] = msgspec.json.encode({"data": cards, "object": "list"})
         return known
+
+    def _callable(self) -> list[Model]:
+        snapshot, today = self._gateway.snapshot, self._gateway.clock.today()
+        return [model for model in snapshot.catalog.models.values() if snapshot.callable_offers(model, today)]
+
+    def _named(self, name: str) -> Model:
+        catalog = self._gateway.snapshot.catalog
+        found = find(catalog, name)
+        if found is None:
+            near = ", ".join(nearest(catalog, name))
+            raise InvalidModel(
+                f"There is no model `{name[:200]}`." + (f" Did you mean {near}?" if near else ""), param="model"
+            )
+        return found.model
 
     def _one(self, name: str) -> bytes:
         snapshot, today = self._gateway.snapshot, self._gateway.clock.today()
@@ -84,3 +105,14 @@ def _card(snapshot: Snapshot, model: Model, today: str) -> dict[str, Any]:
     """The card of a model, with the prices of the offer that would be called; where none can be, of its first."""
     offers = tuple(snapshot.callable_offers(model, today)) or model.offers
     return model_card(msgspec.structs.replace(model, offers=offers), snapshot.catalog, today)
+
+
+def _shape(call: Call) -> model_shapes.Shape | None:
+    """Whose list is asked for: Google's by its path, Anthropic's by its header; None: OpenAI's, which ZenMux and we extend."""
+    names = {name for name, _ in call.headers}
+    # Google's SDK in its stable version asks at `/v1/models`.
+    if call.raw_path.startswith((b"/v1beta/", b"/api/vertex-ai/")) or b"x-goog-api-key" in names:
+        return model_shapes.GOOGLE
+    if call.raw_path.startswith((b"/api/anthropic/", b"/anthropic/")) or b"anthropic-version" in names:
+        return model_shapes.ANTHROPIC
+    return None

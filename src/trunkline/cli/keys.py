@@ -58,14 +58,17 @@ def keys() -> None:
 @keys.command()
 @click.option("--name", default="unnamed", show_default=True, help="Who or what the key is for.")
 @click.option("--expires", "expires_s", type=_Lifetime(), help="End of the key from now on, e.g. 30d [default: never].")
+@click.option("--zero-retention", is_flag=True, help="Store no responses and no state of what is said with it.")
 @_common
-def create(name: str, expires_s: int | None, config: Path | None, as_json: bool) -> None:
+def create(name: str, expires_s: int | None, zero_retention: bool, config: Path | None, as_json: bool) -> None:
     """Make a key. Its secret is shown this once."""
     settings = load_settings(config)
     now_ms = _now_ms()
     expires_ms = None if expires_s is None else now_ms + expires_s * 1000
     pepper = load_or_make(settings.secrets_path).pepper
-    issued = issue_key(name, pepper, secrets.token_bytes, now_ms=now_ms, expires_ms=expires_ms)
+    issued = issue_key(
+        name, pepper, secrets.token_bytes, now_ms=now_ms, expires_ms=expires_ms, zero_retention=zero_retention
+    )
     asyncio.run(_keep(settings, issued.key))
     if as_json:
         click.echo(json.dumps({"secret": issued.secret, **_public(issued.key)}))

@@ -1,20 +1,8 @@
 """How our processes end: with their parent, and by their own hand. In: standard input, a pipe that the parent holds; signals."""
 
-import contextlib
 import os
 import sys
 import threading
-from collections.abc import Iterator
-
-import uvicorn
-
-
-class SignalFreeServer(uvicorn.Server):
-    """uvicorn with the signals left to the process: its own handling ends it by the signal, before the last records are stored."""
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        yield
 
 
 def end_with_parent() -> None:

@@ -46,7 +46,7 @@ def simulate(
     tokens_per_s: Spread | None,
     speed: float | None,
 ) -> None:
-    """Serve simulated OpenAI and Azure OpenAI providers. No answer is a real model's, and each one says so."""
+    """Serve simulated providers in all four protocols. No answer is a real model's, and each one says so."""
     config = load_config(path) if path else SimulationConfig()
     config = overridden(config, seed, {"ttft_ms": ttft_ms, "tokens_per_s": tokens_per_s}, speed)
     try:
@@ -54,7 +54,8 @@ def simulate(
     except OSError as error:
         raise ConfigError(f"cannot listen on {host}:{port}: {error.strerror}", where="--port") from error
     bound = listener.getsockname()[1]
-    click.echo(f"Simulated providers on http://{host}:{bound}  (OpenAI: /v1, Azure: /openai/v1, others: /NAME/v1)")
+    paths = "OpenAI: /v1, Azure: /openai/v1, Anthropic: /v1/messages, Gemini: /v1beta, others: /NAME/..."
+    click.echo(f"Simulated providers on http://{host}:{bound}  ({paths})")
     make_server(config).run(sockets=[listener])
 
 

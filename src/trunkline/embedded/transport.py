@@ -20,10 +20,12 @@ from trunkline.execution.transport.types import (
     Malformed,
     Origin,
     Reset,
+    Take,
     Transport,
     Truncated,
     UpstreamRequest,
     UpstreamResponse,
+    pump_chunks,
 )
 from trunkline.protocols.openai_chat import small_answers, small_calls, small_models
 
@@ -132,6 +134,9 @@ class _Ready:
         body, self._body = self._body, b""
         return body
 
+    async def pump(self, take: Take) -> None:
+        await pump_chunks(self, take)
+
     async def read(self, limit_bytes: int) -> bytes:
         body = await self.chunk()
         if len(body) > limit_bytes:
@@ -174,6 +179,9 @@ class _Streamed:
             if out := await self._next(self._response):
                 return out
         return b""
+
+    async def pump(self, take: Take) -> None:
+        await pump_chunks(self, take)
 
     async def _next(self, response: UpstreamResponse) -> bytes:
         """What comes of one read of the child; b"" where it gives nothing yet."""

@@ -1,8 +1,9 @@
 """One request on its way: what becomes its record. In: facts as they turn up. Out: exactly one `Record`."""
 
+from trunkline.ir.loss import Loss
 from trunkline.ir.usage import Usage
 from trunkline.pricing.types import FREE, Cost
-from trunkline.records.types import Attempt, Candidate, Loss, Record
+from trunkline.records.types import Attempt, Candidate, Record
 
 
 class Exchange:
@@ -11,7 +12,7 @@ class Exchange:
     __slots__ = (
         "answer_bytes", "answer_id", "app_title", "app_url", "asked_model", "attempts", "candidates", "cost", "error_message", "error_type",
         "finish_reason", "first_token_at", "id", "key_id", "losses", "model", "notes", "offer", "outcome", "price_version", "protocol", "provider",
-        "received_at", "received_ms", "request_bytes", "session_id", "simulated", "status", "streamed", "usage", "user_agent",
+        "received_at", "received_ms", "request_bytes", "session_id", "simulated", "status", "streamed", "usage", "user_agent", "zero_retention",
     )  # fmt: skip
 
     def __init__(self, request_id: str, protocol: str, received_at: float, received_ms: float) -> None:
@@ -23,6 +24,8 @@ class Exchange:
         self.key_id = self.app_url = self.app_title = self.session_id = self.user_agent = ""
         self.model = self.asked_model = self.offer = self.provider = self.answer_id = ""
         self.streamed = self.simulated = False
+        self.zero_retention = False
+        """Of the caller's key: nothing of the conversation goes into the store."""
         self.request_bytes = self.answer_bytes = 0
         self.outcome, self.status = "error", 500
         self.finish_reason = self.error_type = self.error_message = self.price_version = ""
@@ -36,37 +39,38 @@ class Exchange:
 
     def record(self, ended_at: float) -> Record:
         """The account. `ended_at` is loop time; wall times are told from the one at reception, so that a clock that is set back does no harm."""
+        # By position, in the order of `Record`: thirty names would take as long again.
         return Record(
-            id=self.id,
-            received_ms=self.received_ms,
-            ended_ms=self.received_ms + (ended_at - self.received_at) * 1000,
-            outcome=self.outcome,
-            status=self.status,
-            protocol=self.protocol,
-            model=self.model,
-            asked_model=self.asked_model,
-            offer=self.offer,
-            provider=self.provider,
-            answer_id=self.answer_id,
-            streamed=self.streamed,
-            key_id=self.key_id,
-            app_url=self.app_url,
-            app_title=self.app_title,
-            session_id=self.session_id,
-            user_agent=self.user_agent,
-            first_token_ms=None if self.first_token_at is None else (self.first_token_at - self.received_at) * 1000,
-            finish_reason=self.finish_reason,
-            error_type=self.error_type,
-            error_message=self.error_message,
-            usage=self.usage,
-            cost_pico_usd=sum([attempt.cost.total_pico_usd for attempt in self.attempts]),
-            cost=self.cost,
-            price_version=self.price_version,
-            request_bytes=self.request_bytes,
-            answer_bytes=self.answer_bytes,
-            attempts=tuple(self.attempts),
-            plan=self.candidates,
-            losses=tuple(self.losses),
-            notes=tuple(self.notes),
-            simulated=self.simulated,
+            self.id,
+            self.received_ms,
+            self.received_ms + (ended_at - self.received_at) * 1000,
+            self.outcome,
+            self.status,
+            self.protocol,
+            self.model,
+            self.asked_model,
+            self.offer,
+            self.provider,
+            self.answer_id,
+            self.streamed,
+            self.key_id,
+            self.app_url,
+            self.app_title,
+            self.session_id,
+            self.user_agent,
+            None if self.first_token_at is None else (self.first_token_at - self.received_at) * 1000,
+            self.finish_reason,
+            self.error_type,
+            self.error_message,
+            self.usage,
+            sum([attempt.cost.total_pico_usd for attempt in self.attempts]),
+            self.cost,
+            self.price_version,
+            self.request_bytes,
+            self.answer_bytes,
+            tuple(self.attempts),
+            self.candidates,
+            tuple(self.losses),
+            tuple(self.notes),
+            self.simulated,
         )

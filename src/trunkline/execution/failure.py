@@ -46,9 +46,9 @@ def of_provider(cause: str, message: str, status: int = 200) -> Failure:
     return Failure(cause, Blame.PROVIDER, status, Fault(message=message))
 
 
-def told_inside(fault: Fault) -> Failure:
-    """An error that came in the body or the stream of an answer with status 200, as the status that it means."""
-    status = _status_inside(fault)
+def told_inside(fault: Fault, status: int = 0) -> Failure:
+    """An error that came in the body or the stream of an answer with status 200, as the status that it means; 0: its words say which."""
+    status = status or _status_inside(fault)
     return Failure("in_stream_error", blame(status, fault), status, fault)
 
 

@@ -7,7 +7,16 @@ from trunkline.ir.fault import Blame
 
 
 def final_error(failures: list[tuple[Offer, Failure]], model: str) -> RequestError:
-    """What the caller is told when no offer answered. The operator's faults are not for its eyes."""
+    """What the caller is told when no offer answered. The operator's faults are not for its eyes.
+
+    Where several were tried, a client's own tries would multiply with ours (https://github.com/openai/openai-python, `_should_retry`).
+    """
+    error = _final_error(failures, model)
+    error.is_final = len(failures) > 1
+    return error
+
+
+def _final_error(failures: list[tuple[Offer, Failure]], model: str) -> RequestError:
     told = "; ".join(f"{offer.provider} {_in_words(failure)}" for offer, failure in failures)
     limited = [failure for _, failure in failures if failure.status == 429 and failure.blame is Blame.PROVIDER]
     if len(limited) == len(failures):

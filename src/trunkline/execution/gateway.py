@@ -8,16 +8,16 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from trunkline.catalog.types import Catalog, Model, Offer
+from trunkline.execution.conversations import Conversations
 from trunkline.execution.transport.types import Transport
-from trunkline.ir.facts import RequestFacts
 from trunkline.ir.usage import Usage
 from trunkline.pricing.types import Cost
+from trunkline.protocols.carry import StateStore
 from trunkline.providers.accounts import Absent, Account
+from trunkline.providers.google_tokens import GoogleTokens
 from trunkline.records.types import RecordSink
 from trunkline.routing.health import Health
-from trunkline.routing.plan import Eligible, eligible
-
-_MAX_ELIGIBLE = 4096
+from trunkline.routing.plan import Eligible, Plan
 
 
 @dataclass(frozen=True)
@@ -31,6 +31,18 @@ class Policy:
     max_body_bytes: int = 32 * 1024 * 1024
 
 
+class RememberedPlan:
+    """The offers for one kind of request, and their order for as long as it holds."""
+
+    __slots__ = ("changes", "eligible", "plan", "until_s")
+
+    def __init__(self, eligible: Eligible) -> None:
+        self.eligible = eligible
+        self.plan: Plan | None = None
+        self.changes = -1
+        self.until_s = 0.0
+
+
 @dataclass(frozen=True, eq=False)
 class Snapshot:
     """One state of the configuration."""
@@ -40,22 +52,8 @@ class Snapshot:
     policy: Policy
     price: Callable[[Offer, Usage, float, str | None], Cost]
     """Of an offer, a usage, at a Unix time in ms, in a service tier."""
-    _eligible: dict[tuple[Any, ...], Eligible] = field(default_factory=dict)
-
-    def eligible(
-        self, facts: RequestFacts, model: Model, offers: list[Offer], *, require_parameters: bool, today: str
-    ) -> Eligible:
-        """`routing.plan.eligible`, remembered: callers ask for the same few kinds of request again and again."""
-        kind = (facts.model, facts.protocol, facts.parameters, facts.needs, facts.modalities, facts.max_output_tokens)
-        known = self._eligible.get((kind, require_parameters, today))
-        if known is not None and facts.prompt_bytes <= known.sure_bytes:
-            return known
-        found = eligible(facts, model, offers, require_parameters=require_parameters, today=today)
-        if facts.prompt_bytes <= found.sure_bytes:
-            if len(self._eligible) >= _MAX_ELIGIBLE:
-                self._eligible.clear()
-            self._eligible[kind, require_parameters, today] = found
-        return found
+    plans: "dict[tuple[Any, ...], RememberedPlan]" = field(default_factory=dict)
+    """What `execution.planning` found for a kind of request."""
 
     def reachable(self, model: Model) -> list[Offer]:
         """The offers whose provider can be called."""
@@ -82,6 +80,14 @@ class Clock:
     new_id: Callable[[], str]
 
 
+@dataclass(frozen=True)
+class Vault:
+    """What keeps one protocol's state on its way through a client of another: see `protocols.carry`."""
+
+    secret: bytes
+    keep: Callable[[str, bytes], None]
+
+
 @dataclass
 class Gateway:
     """The services of one data-plane process."""
@@ -92,6 +98,15 @@ class Gateway:
     health: Health
     sink: RecordSink
     clock: Clock
+    vault: Vault
+    fleeting: Vault
+    """The same for keys of zero retention: in memory only."""
+    """Seals what other protocols must not lose on its way through a client."""
+    states: StateStore
+    conversations: Conversations
+    tokens: GoogleTokens
+    open: int = 0
+    """Requests under way."""
     turns: dict[str, int] = field(default_factory=dict)
     """Provider -> how often it was called: keys are taken in turn."""
 

@@ -1,14 +1,15 @@
 """The call to a provider, and what its head says. In: a plan's step and the caller's request; headers. Out: `UpstreamRequest`; waits, ids, what may pass."""
 
-from collections.abc import Iterator
 from email.utils import parsedate_to_datetime
 
+from trunkline.catalog.types import Deadlines
+from trunkline.execution.gateway import Gateway
 from trunkline.execution.respond import Headers
 from trunkline.execution.transport.types import UpstreamRequest
-from trunkline.protocols.openai_chat.request import ChatRequest, upstream_body
-from trunkline.providers.accounts import Account, endpoint
-from trunkline.records.types import Loss
-from trunkline.routing.plan import Step
+from trunkline.execution.ways import Sent
+from trunkline.providers.accounts import Account, Endpoint, with_headers
+from trunkline.providers.authorise import authorised
+from trunkline.providers.surfaces import PLAIN, fitted
 
 # What of a provider's head may pass: never cookies, the operator's organisation, or the limits of the operator's account (design.md 3.7).
 _PASSED = frozenset({b"openai-processing-ms", b"openai-version", b"content-language", b"x-simulated"})
@@ -16,43 +17,33 @@ _REQUEST_IDS = frozenset({b"x-request-id", b"request-id", b"apim-request-id", b"
 _LONGEST_NUMBER = 12
 
 
-def upstream_request(request: ChatRequest, step: Step, account: Account, key: str | None) -> UpstreamRequest:
-    """The request of one attempt."""
-    offer, provider, stream = step.offer, account.provider, request.facts.stream
-    body = upstream_body(
-        request,
-        model=offer.upstream_model,
-        drop=step.dropped + step.emulated + provider.drop,
-        rename={**provider.rename, **offer.rename} if offer.rename else provider.rename,
-        ask_usage=stream and provider.usage_in_stream,
-    )
-    where = endpoint(account, offer, request.facts.protocol, key)
-    deadlines = offer.deadlines
+async def upstream_request(
+    gateway: Gateway, account: Account, where: Endpoint, sent: Sent, deadlines: Deadlines, *, stream: bool
+) -> UpstreamRequest:
+    """The request of one attempt. Raises TransportError or ConfigError where a credential of the account gives no access."""
+    headers, body = where.headers, sent.body
+    if sent.headers:
+        headers = with_headers(headers, sent.headers)
+    if where.surface is not PLAIN:
+        body, headers = fitted(where.surface, body, headers)
+    if account.credential is not None:
+        # Last of all: the signature is made of what is sent.
+        headers = await authorised(
+            account, where, headers, body, tokens=gateway.tokens, unix_s=lambda: gateway.clock.unix_ms() / 1000
+        )
     # Before the first event of a stream the provider may think in silence, with its head already sent.
     first_s = deadlines.first_event_s if stream else deadlines.total_s
     return UpstreamRequest(
         where.origin,
         b"POST",
         where.target,
-        where.headers,
+        headers,
         body,
         deadlines.connect_s,
         first_s,
         first_s,
         deadlines.total_s,
     )
-
-
-def losses(request: ChatRequest, step: Step, account: Account) -> Iterator[Loss]:
-    """What of the caller's request does not reach this offer as it was written."""
-    offer = step.offer
-    for name in step.dropped:
-        yield Loss(name, "dropped", f"{offer.id} does not support it")
-    for name in step.emulated:
-        yield Loss(name, "emulated", f"{offer.id} does not take it; done on the answer")
-    for name, target in {**account.provider.rename, **offer.rename}.items():
-        if name in request.fields and name not in step.dropped:
-            yield Loss(name, "renamed", f"{offer.provider} calls it {target}")
 
 
 def header(headers: Headers, wanted: bytes) -> str:

@@ -3,7 +3,7 @@
 import msgspec
 
 
-class CostLine(msgspec.Struct, frozen=True, omit_defaults=True):
+class CostLine(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """One bucket of the bill: `quantity` units at `value` USD per `unit`."""
 
     item: str

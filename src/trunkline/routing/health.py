@@ -15,7 +15,7 @@ MAX_RETRY_AFTER_S = 300.0
 """A provider's wish to be left alone is honoured up to this: a wrong value must not take an offer away for a day."""
 
 
-class Sample(msgspec.Struct, frozen=True):
+class Sample(msgspec.Struct, frozen=True, gc=False):
     """One ended attempt. `up` is None where it says nothing of uptime (429, other 4xx, the caller left)."""
 
     at_s: float
@@ -24,7 +24,7 @@ class Sample(msgspec.Struct, frozen=True):
     tokens_per_second: float | None = None
 
 
-class Figures(msgspec.Struct, frozen=True):
+class Figures(msgspec.Struct, frozen=True, gc=False):
     """What is known of one offer now. None: not measured. `rest_s` is how long it still asked to be left alone."""
 
     first_token_ms: float | None = None
@@ -37,6 +37,7 @@ class Figures(msgspec.Struct, frozen=True):
 
 
 UNMEASURED = Figures()
+_NEVER = float("-inf")
 
 
 class _Offer:
@@ -50,8 +51,8 @@ class _Offer:
         self.samples: deque[Sample] = deque()
         self.latency_sum = self.speed_sum = 0.0
         self.latency_count = self.speed_count = self.up = self.up_count = 0
-        self.failed_at = float("-inf")
-        self.rest_until = float("-inf")
+        self.failed_at = _NEVER
+        self.rest_until = _NEVER
         self.rest_status = 429
         self.steady: Figures | None = None
 
@@ -98,25 +99,34 @@ class Health:
 
     def __init__(self) -> None:
         self._offers: dict[str, _Offer] = {}
+        self.changes = 0
+        """Grows when an offer fails, recovers, asks for rest or is measured for the first time: an order made before may be wrong now."""
 
     def observe(self, offer: str, sample: Sample) -> None:
         """Take in one ended attempt."""
         window = self._window(offer)
+        measured = window.latency_count
         window.add(sample)
         if sample.up is False:
             window.failed_at = sample.at_s
-        elif sample.up:
-            window.failed_at = float("-inf")
+            self.changes += 1
+        elif sample.up and window.failed_at != _NEVER:
+            window.failed_at = _NEVER
+            self.changes += 1
+        if not measured and window.latency_count:
+            self.changes += 1
 
     def demote(self, offer: str, now_s: float) -> None:
         """It cannot serve anyone for now (a wrong key, no credit): others go first for a while. Says nothing of its uptime."""
         self._window(offer).failed_at = now_s
+        self.changes += 1
 
     def rest(self, offer: str, now_s: float, retry_after_s: float, status: int) -> None:
         """The provider asked to be left alone (`Retry-After`)."""
         window = self._window(offer)
         window.rest_until = max(window.rest_until, now_s + min(retry_after_s, MAX_RETRY_AFTER_S))
         window.rest_status = status
+        self.changes += 1
 
     def figures(self, offer: str, now_s: float) -> Figures:
         """What is known of an offer."""

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 
 import msgspec
 
-from trunkline.catalog.types import PARAMETERS, Model, Offer
+from trunkline.catalog.types import PARAMETERS, PROTOCOLS, Model, Offer
 from trunkline.errors import (
     InvalidParams,
     ModelNotSupported,
@@ -22,22 +22,28 @@ from trunkline.routing.health import Figures
 
 _NOTHING: frozenset[str] = frozenset()
 _NO_LIMIT = 2**62
+_SPOKEN = frozenset(PROTOCOLS)
 
 SURE_BYTES_PER_TOKEN = 16
 """Common tokens have 4 bytes, those of Indic scripts up to 8 on average; a prompt of more bytes than this times the limit is refused without counting."""
 
 
 class Step(msgspec.Struct, frozen=True):
-    """One offer to try. `dropped` are parameters that it does not take, left out with notice; `emulated` those that we do on the answer."""
+    """One offer to try. `dropped` are parameters that it does not take, left out with notice; `emulated` those that we do on the answer.
+
+    `native`: it speaks the caller's protocol, so nothing has to be translated.
+    """
 
     offer: Offer
     dropped: tuple[str, ...] = ()
     emulated: tuple[str, ...] = ()
+    native: bool = True
 
 
 class Plan(msgspec.Struct, frozen=True):
     """The ordered offers, and the reason for every candidate."""
 
+    model: Model
     steps: tuple[Step, ...]
     candidates: tuple[Candidate, ...]
 
@@ -106,7 +112,8 @@ def eligible(
 
 
 def order(found: Eligible, figures: Callable[[str], Figures]) -> Plan:
-    """Those that miss least first; then unmeasured offers, then the lowest first-token latency. Raises where all ask to be left alone."""
+    """Those that miss least first, then those that have not just failed, then those of the caller's own protocol; among these
+    unmeasured offers, then the lowest first-token latency. Raises where all ask to be left alone."""
     rows = []
     resting: list[tuple[Step, Figures]] = []
     for place, step in enumerate(found.steps):
@@ -114,15 +121,25 @@ def order(found: Eligible, figures: Callable[[str], Figures]) -> Plan:
         if known.rest_s > 0:
             resting.append((step, known))
         else:
-            rows.append((len(step.dropped), known.failed_lately, known.first_token_ms or 0.0, place, step, known))
+            rows.append(
+                (
+                    len(step.dropped),
+                    known.failed_lately,
+                    not step.native,
+                    known.first_token_ms or 0.0,
+                    place,
+                    step,
+                    known,
+                )
+            )
     waiting = [Candidate(step.offer.id, None, _rest_reason(known)) for step, known in resting]
     if not rows:
         error = _resting(found.model, [known for _, known in resting])
         error.candidates = (*waiting, *found.excluded)
         raise error
     rows.sort()
-    taken = [Candidate(row[4].offer.id, rank, _reason(row[5])) for rank, row in enumerate(rows, 1)]
-    return Plan(tuple([row[4] for row in rows]), (*taken, *waiting, *found.excluded))
+    taken = [Candidate(row[5].offer.id, rank, _reason(row[5], row[6])) for rank, row in enumerate(rows, 1)]
+    return Plan(found.model, tuple([row[5] for row in rows]), (*taken, *waiting, *found.excluded))
 
 
 def _able(
@@ -142,8 +159,8 @@ def _able(
 def _exclusion(facts: RequestFacts, model: Model, offer: Offer, today: str) -> _Exclusion | None:
     if offer.shutdown_on is not None and offer.shutdown_on <= today:
         return _Exclusion(f"shut down on {offer.shutdown_on}")
-    if facts.protocol not in offer.protocols:
-        return _Exclusion(f"does not speak {facts.protocol}")
+    if _SPOKEN.isdisjoint(offer.protocols):
+        return _Exclusion("speaks none of the protocols that this gateway speaks")
     return (
         _modality(facts, model, offer)
         or _need(facts, model, offer)
@@ -235,14 +252,16 @@ def _keep_those_that_miss_least(
 
 
 def _step(offer: Offer, facts: RequestFacts, missing: frozenset[str]) -> Step:
+    native = facts.protocol in offer.protocols
     if not facts.parameters:
-        return Step(offer)
+        return Step(offer, native=native)
     emulated = tuple([name for name in facts.parameters if name in offer.emulated_parameters])
-    return Step(offer, tuple(sorted(missing)), emulated)
+    return Step(offer, tuple(sorted(missing)), emulated, native)
 
 
-def _reason(figures: Figures) -> str:
-    lately = ", failed lately" if figures.failed_lately else ""
+def _reason(step: Step, figures: Figures) -> str:
+    lately = "" if step.native else ", by translation"
+    lately += ", failed lately" if figures.failed_lately else ""
     if figures.first_token_ms is None:
         return f"first-token latency not measured yet{lately}"
     return f"first-token latency {figures.first_token_ms:.0f} ms{lately}"

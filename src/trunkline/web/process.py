@@ -7,10 +7,11 @@ A process of its own, because a page's milliseconds of Python would delay the da
 """
 
 import asyncio
+import contextlib
 import signal
 import socket
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,19 +19,23 @@ import click
 import uvicorn
 
 from trunkline.api.management.console import Console
-from trunkline.cli.lifeline import SignalFreeServer, end_with_parent
+from trunkline.cli.lifeline import end_with_parent
 from trunkline.cli.logs import make_logger
 from trunkline.errors import ConfigError, TrunklineError
 from trunkline.settings import Settings, load_settings
 from trunkline.web.app import make_app
 
 
-class Server(SignalFreeServer):
-    """Says when it listens."""
+class Server(uvicorn.Server):
+    """Says when it listens. The signals are left to the process: uvicorn's own handling would end it by the signal."""
 
     def __init__(self, config: uvicorn.Config, on_ready: Callable[[], None]) -> None:
         super().__init__(config)
         self._on_ready = on_ready
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)

@@ -166,6 +166,12 @@ class Connection(asyncio.Protocol):
         self._send_more()
         return exchange
 
+    def pause(self) -> None:
+        """The reader can take no more for now; `taken` ends it."""
+        if not self._reading_paused and self._transport is not None:
+            self._reading_paused = True
+            self._transport.pause_reading()
+
     def taken(self) -> None:
         """The reader has taken what was waiting."""
         self._held_bytes = 0
@@ -285,6 +291,8 @@ class Connection(asyncio.Protocol):
             return
         if self._complete:
             self._finish(exchange, data)
+        elif exchange.take is not None:
+            exchange.deliver(exchange.take)
         elif exchange.headed:
             self._hold_back(len(data))
             exchange.wake()
@@ -311,16 +319,19 @@ class Connection(asyncio.Protocol):
                 self.give_up(Malformed(f"the answer is not HTTP/1.1: {error.__context__ or error}"))
                 return
             self._extra = True
-        if was_headed:
-            self._bound_framing(len(piece), len(self._parts) - parts_before)
-        elif not exchange.headed and self._head_bytes > self._options.max_head_bytes:
+        if not was_headed:
+            self._bound_head(exchange)
+        elif len(self._parts) > parts_before or self._complete:
+            self._quiet_bytes = 0
+        else:
+            self._bound_framing(len(piece))
+
+    def _bound_head(self, exchange: Exchange) -> None:
+        if not exchange.headed and self._head_bytes > self._options.max_head_bytes:
             self.give_up(Malformed(f"the head of the answer is larger than {self._options.max_head_bytes} bytes"))
 
-    def _bound_framing(self, size: int, parts: int) -> None:
+    def _bound_framing(self, size: int) -> None:
         """Chunk lines and trailers are not kept, but an endless one must not count as progress."""
-        if parts or self._complete:
-            self._quiet_bytes = 0
-            return
         self._quiet_bytes += size
         if self._quiet_bytes > self._options.max_chunk_line_bytes:
             self.give_up(
@@ -330,13 +341,8 @@ class Connection(asyncio.Protocol):
     def _hold_back(self, size: int) -> None:
         """Backpressure: what waits for the reader is counted as it came, framing included."""
         self._held_bytes += size
-        if (
-            self._held_bytes > self._options.read_high_bytes
-            and not self._reading_paused
-            and self._transport is not None
-        ):
-            self._reading_paused = True
-            self._transport.pause_reading()
+        if self._held_bytes > self._options.read_high_bytes:
+            self.pause()
 
     def _finish(self, exchange: Exchange, data: bytes) -> None:
         """The answer is whole: the exchange takes its parts along, the connection goes back or is closed."""

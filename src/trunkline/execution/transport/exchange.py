@@ -4,7 +4,7 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from trunkline.errors import TransportError
-from trunkline.execution.transport.types import Malformed, Reset
+from trunkline.execution.transport.types import Malformed, Reset, Take
 
 if TYPE_CHECKING:
     from trunkline.execution.transport.connection import Connection
@@ -16,6 +16,7 @@ class Exchange:
     __slots__ = (
         "_connection",
         "_error",
+        "_held",
         "_idle_s",
         "_parts",
         "_waiter",
@@ -26,6 +27,7 @@ class Exchange:
         "sent_at",
         "stale",
         "status",
+        "take",
     )
 
     def __init__(
@@ -49,6 +51,9 @@ class Exchange:
         self._waiter: asyncio.Future[None] | None = waiter
         self._error: TransportError | None = None
         self._idle_s = idle_s
+        self._held: asyncio.Future[None] | None = None
+        self.take: Take | None = None
+        """Whom every piece of the body is handed to as it comes, while `pump` runs."""
 
     @property
     def idle_s(self) -> float:
@@ -95,6 +100,20 @@ class Exchange:
             self._connection.taken()
         return data
 
+    async def pump(self, take: Take) -> None:
+        self.take = take
+        waiter = self._waiter = asyncio.get_running_loop().create_future()
+        self.deliver(take)
+        try:
+            await waiter
+        except BaseException:
+            self.abort()
+            raise
+        finally:
+            self.take = None
+        if self._error is not None:
+            raise self._error
+
     async def read(self, limit_bytes: int) -> bytes:
         pieces = []
         size = 0
@@ -113,7 +132,52 @@ class Exchange:
 
     # Called by the connection only.
 
+    def deliver(self, take: Take) -> None:
+        """Hand over what has come, in the turn of the loop in which it came: no task is woken for it."""
+        if self._held is not None:
+            return
+        parts = self._parts
+        if parts:
+            data = parts[0] if len(parts) == 1 else b"".join(parts)
+            parts.clear()
+            try:
+                held = take(data)
+            except BaseException as error:  # noqa: BLE001 - raised where `pump` is awaited
+                self._fail_pump(error)
+                return
+            if held is not None:
+                self._hold(held)
+                return
+        if self._connection is None:
+            self._wake_task()
+
+    def _hold(self, until: "asyncio.Future[None]") -> None:
+        self._held = until
+        if self._connection is not None:
+            self._connection.pause()
+        until.add_done_callback(self._go_on)
+
+    def _go_on(self, until: "asyncio.Future[None]") -> None:
+        del until
+        self._held = None
+        if self._connection is not None:
+            self._connection.taken()
+        if self.take is not None:
+            self.deliver(self.take)
+
+    def _fail_pump(self, error: BaseException) -> None:
+        waiter, self._waiter = self._waiter, None
+        if waiter is not None and not waiter.done():
+            waiter.set_exception(error)
+        self.abort()
+
     def wake(self) -> None:
+        if self.take is not None:
+            self.deliver(self.take)
+        else:
+            self._wake_task()
+
+    def _wake_task(self) -> None:
         waiter = self._waiter
         if waiter is not None:
             self._waiter = None

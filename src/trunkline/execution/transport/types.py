@@ -1,5 +1,7 @@
 """What `execution` and the transport say to each other. Sizes are bytes, times seconds."""
 
+import asyncio
+from collections.abc import Callable
 from typing import Protocol
 
 import msgspec
@@ -83,6 +85,10 @@ class Malformed(TransportError):
     kind = "malformed"
 
 
+Take = Callable[[bytes], "asyncio.Future[None] | None"]
+"""Takes a piece of a body; gives what must be waited for before the next one, where there is something."""
+
+
 class UpstreamResponse(Protocol):
     """An answer whose head has come. It must be read to its end, or `abort`ed: either gives the connection back or closes it."""
 
@@ -100,6 +106,10 @@ class UpstreamResponse(Protocol):
         """The next bytes of the body as they came (several reads may be joined), b"" at the end; a TransportError where it breaks."""
         ...
 
+    async def pump(self, take: Take) -> None:
+        """Hand all of the body to `take`, each piece as it comes. A TransportError where it breaks; what `take` raises ends it."""
+        ...
+
     async def read(self, limit_bytes: int) -> bytes:
         """The whole body; `Malformed` past the limit."""
         ...
@@ -107,6 +117,14 @@ class UpstreamResponse(Protocol):
     def abort(self) -> None:
         """Close the connection at once, unless the answer has ended. Never raises, may be called twice."""
         ...
+
+
+async def pump_chunks(response: UpstreamResponse, take: Take) -> None:
+    """`UpstreamResponse.pump` for answers that come in few or slow pieces."""
+    while data := await response.chunk():
+        held = take(data)
+        if held is not None:
+            await held
 
 
 class Transport(Protocol):

@@ -1,0 +1,179 @@
+"""A stream that the caller gets in another protocol than the provider's, and one of its own protocol that is watched through its codec.
+
+In: pieces of the provider's body. Out: the caller's events, and what was seen. Each event is written in the turn of the loop in which it came;
+nothing waits for the end of a part (design.md 3.3).
+"""
+
+from collections.abc import Callable
+
+import msgspec
+
+from trunkline.errors import RequestError
+from trunkline.execution.bill import Bill
+from trunkline.execution.failure import Failure, told_inside
+from trunkline.execution.respond import Reply
+from trunkline.execution.seen import Seen
+from trunkline.execution.streaming import Streaming, Terms
+from trunkline.execution.transport.types import UpstreamResponse
+from trunkline.ir.events import Event, UsageSeen
+from trunkline.protocols import cost_in, sse
+from trunkline.protocols.codec import StreamReader, StreamWriter
+from trunkline.protocols.openai_responses import cut_short
+from trunkline.protocols.rawjson import UNREADABLE
+from trunkline.protocols.stopping import StopAt
+from trunkline.protocols.tools import Restore
+
+
+class Route(msgspec.Struct, frozen=True):
+    """Through whose hands an event goes."""
+
+    reader: StreamReader
+    writer: StreamWriter
+    stop_at: StopAt | None = None
+    restore: Restore | None = None
+
+
+class _Read(Streaming):
+    """A stream that is read into canonical events."""
+
+    __slots__ = ("_reader", "seen")
+
+    def __init__(
+        self,
+        response: UpstreamResponse,
+        reply: Reply,
+        bill: Bill,
+        terms: Terms,
+        reader: StreamReader,
+        now_s: Callable[[], float],
+        on_commit: Callable[[float], None],
+    ) -> None:
+        self.seen = Seen()
+        super().__init__(response, reply, bill, terms, self.seen, now_s, on_commit)
+        self._reader = reader
+
+    def _made_of(self, block: bytes) -> tuple[bytes, Failure | None]:
+        seen, at_s = self.seen, self._now_s()
+        out: list[bytes] = []
+        for one in sse.events(block):
+            try:
+                events = self._reader.feed(one)
+            except UNREADABLE:
+                if not seen.malformed:
+                    self._bill.notes.append("an event of the stream could not be read")
+                seen.malformed = True
+                events = []
+            for event in events:
+                seen.see(event, at_s)
+            if seen.failed is not None:
+                return b"".join(out), told_inside(seen.failed.fault, seen.failed.status)
+            # Some wires (Gemini's) have no end of their own: then the answer is whole once its finish and usage are known.
+            seen.done = self._reader.done or (seen.has_ended and seen.usage is not None)
+            out.append(self._shown(one, events))
+        return b"".join(out), None
+
+    def _shown(self, one: bytes, events: list[Event]) -> bytes:
+        """What the caller gets for one event of the provider's."""
+        raise NotImplementedError
+
+    def _ended(self) -> Failure | None:
+        """Some wires say nothing at their end; what is owed then comes before it is judged."""
+        at_s = self._now_s()
+        last = self._reader.end()
+        for event in last:
+            self.seen.see(event, at_s)
+        shown = self._shown(b"", last)
+        if self.committed:
+            self._reply.write(shown)
+        else:
+            self._held.append(shown)
+            if self.seen.useful and self.seen.failed is None:
+                self._commit()
+        if self.seen.failed is not None:
+            return told_inside(self.seen.failed.fault, self.seen.failed.status)
+        # In canonical form every whole answer has a finish; the end of the wire alone is none.
+        self.seen.done = self.seen.finish_reason != ""
+        return super()._ended()
+
+
+class Translation(_Read):
+    """One stream on its way into another protocol."""
+
+    __slots__ = ("_route",)
+
+    def __init__(
+        self,
+        response: UpstreamResponse,
+        reply: Reply,
+        bill: Bill,
+        terms: Terms,
+        route: Route,
+        now_s: Callable[[], float],
+        on_commit: Callable[[float], None],
+    ) -> None:
+        super().__init__(response, reply, bill, terms, route.reader, now_s, on_commit)
+        self._route = route
+
+    def _shown(self, one: bytes, events: list[Event]) -> bytes:
+        del one
+        route = self._route
+        if route.stop_at is None and route.restore is None:
+            return b"".join([route.writer.feed(event) for event in events])
+        stopped = [shown for event in events for shown in (route.stop_at.feed(event) if route.stop_at else (event,))]
+        restored = [route.restore.feed(event) if route.restore else event for event in stopped]
+        return b"".join([route.writer.feed(event) for event in restored if event is not None])
+
+    def _finish(self) -> bytes:
+        self._bill.settle(self.seen)
+        usage = self._bill.usage
+        estimated = b""
+        if self.seen.usage is None and usage is not None:
+            # The caller is shown what it is billed for, and that it is an estimate.
+            estimated = self._route.writer.feed(UsageSeen(usage, msgspec.Raw(b"null")))
+        return estimated + self._route.writer.end(
+            self._bill.shown(self._terms.earlier, include=self._terms.include_cost)
+        )
+
+
+class Watching(_Read):
+    """One stream of the caller's own protocol: its bytes, with the cost in the event that ends it."""
+
+    __slots__ = ("_first", "_last", "_protocol")
+
+    def __init__(
+        self,
+        response: UpstreamResponse,
+        reply: Reply,
+        bill: Bill,
+        terms: Terms,
+        reader: StreamReader,
+        protocol: str,
+        now_s: Callable[[], float],
+        on_commit: Callable[[float], None],
+    ) -> None:
+        super().__init__(response, reply, bill, terms, reader, now_s, on_commit)
+        self._protocol = protocol
+        self._first = self._last = b""
+        """Events that were passed on."""
+
+    def fail(self, error: RequestError) -> bytes:
+        """The end of a Responses stream of which the provider wrote the beginning: numbered on, without a life of its own."""
+        return cut_short.failed(self._first, self._last, error)
+
+    def _shown(self, one: bytes, events: list[Event]) -> bytes:
+        del events
+        seen = self.seen
+        self._last = one or self._last
+        self._first = self._first or one
+        last = cost_in.is_last_usage(self._protocol, one) or (seen.has_ended and cost_in.has_usage(self._protocol, one))
+        if not self._terms.include_cost or seen.usage is None or not last:
+            return one
+        self._bill.settle(seen)
+        try:
+            return cost_in.put_into_event(self._protocol, one, *self._bill.written(self._terms.earlier))
+        except UNREADABLE as error:
+            self._bill.notes.append(f"cost could not be put in: {error}")
+            return one
+
+    def _finish(self) -> bytes:
+        return self._framer.rest()
