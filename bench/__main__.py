@@ -14,16 +14,17 @@ from pathlib import Path
 
 import msgspec
 
-from bench import rows
+from bench import gateway, rows, translation
 from bench.certificate import make_certificate
 from bench.measure import cores
 from bench.plot import latency_svg
 from bench.procs import allow_open_files
-from bench.report import holes, markdown
+from bench.report import holes, markdown, translation_holes
 from bench.stacks import available
 from bench.types import Report
 
 HERE = Path(__file__).resolve().parent
+PHASES = ("memory", "requests", "events", "tls", "translation")
 
 
 def main(argv: Sequence[str]) -> int:
@@ -31,18 +32,25 @@ def main(argv: Sequence[str]) -> int:
     # So that a bench that is told to end takes down what it started.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     allow_open_files(20_000)
+    try:
+        gateway.interpreter(given.python)
+    except (OSError, RuntimeError) as error:
+        sys.exit(f"--python: {error}")
     plan = rows.QUICK if given.quick else rows.FULL
-    report = measure(plan, peers=not given.quick, pin=not given.no_pin, only=given.only)
+    extent = translation.QUICK if given.quick else translation.FULL
+    report = measure(plan, extent, peers=not given.quick, pin=not given.no_pin, only=given.only, python=given.python)
     out = given.out or (HERE / ".work" / "results" if given.quick else HERE / "results")
     written = write(report, out)
     print(markdown(report))
     print(f"Written: {written}")
-    missing = [] if given.only else holes(report)
+    missing = holes(report) if not given.only else []
+    if given.only == "translation":
+        missing = translation_holes(report)
     print("\n".join(f"MISSING: {words}" for words in missing) or "The table is whole.")
     return 1 if missing else 0
 
 
-def measure(plan: rows.Plan, *, peers: bool, pin: bool, only: str) -> Report:
+def measure(plan: rows.Plan, extent: translation.Extent, *, peers: bool, pin: bool, only: str, python: str) -> Report:
     began = time.monotonic()
 
     def say(line: str) -> None:
@@ -50,9 +58,9 @@ def measure(plan: rows.Plan, *, peers: bool, pin: bool, only: str) -> Report:
 
     work = HERE / ".work"
     say("getting the stacks")
-    found, notes = available(work, peers)
+    wanted = only.split(",") if only else [*PHASES]
+    found, notes = available(work, peers and wanted != ["translation"], python)
     lab = rows.Lab(plan, work, cores(pin), say)
-    wanted = only.split(",") if only else ["memory", "requests", "events", "tls"]
     if "memory" in wanted:
         rows.start_and_memory(lab, found)
     if "requests" in wanted:
@@ -61,8 +69,15 @@ def measure(plan: rows.Plan, *, peers: bool, pin: bool, only: str) -> Report:
         rows.events(lab, found)
     if "tls" in wanted:
         rows.with_tls(lab, found, make_certificate(work))
+    if "translation" in wanted:
+        translation.translation(lab, extent, python)
     notes += lab.notes
-    meta = {**_machine(pin), "rounds": str(plan.rounds), "took": f"{time.monotonic() - began:.0f} s"}
+    meta = {
+        **_machine(pin),
+        "python of the gateway": gateway.interpreter(python).words,
+        "rounds": str(plan.rounds),
+        "took": f"{time.monotonic() - began:.0f} s",
+    }
     return Report(meta=meta, stacks={stack.name: stack.version for stack in found}, samples=lab.samples, notes=notes)
 
 
@@ -90,7 +105,7 @@ def _machine(pin: bool) -> dict[str, str]:
         "date": now.strftime("%Y-%m-%d %H:%M UTC"),
         "commit": _commit(),
         "machine": f"{os.cpu_count()} cores of {cpu}, {platform.system()} {platform.release()}",
-        "python": platform.python_version(),
+        "python of the bench": platform.python_version(),
         "pinning": "stack on one core, generator and upstream on the other" if pin else "none",
         "load of the machine at the end": " ".join(f"{load:.2f}" for load in os.getloadavg()),
     }
@@ -118,7 +133,10 @@ def _arguments(argv: Sequence[str]) -> argparse.Namespace:
         "--quick", action="store_true", help="one short round without peers: does the bench work, is the table whole"
     )
     parser.add_argument("--no-pin", action="store_true", help="let the operating system choose the cores")
-    parser.add_argument("--only", default="", help="some phases only, by comma: memory, requests, events, tls")
+    parser.add_argument("--only", default="", help="some phases only, by comma: " + ", ".join(PHASES))
+    parser.add_argument(
+        "--python", default=sys.executable, help="interpreter of another environment, to run the gateway and only it"
+    )
     parser.add_argument("--out", type=Path, help="folder of the results")
     return parser.parse_args(argv)
 

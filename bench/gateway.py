@@ -7,6 +7,10 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+import msgspec
+
+from bench.bodies import SHORT
+
 MODEL = "bench/alpha"
 _CONFIG = """
 [server]
@@ -19,25 +23,24 @@ master_key = "bench-master-key-0123456789abcdef"
 enabled = false
 [detect]
 local_servers = false
-[providers.one]
-name = "One"
-base_url = "{url}"
+{rest}
+"""
+_PROVIDER = """[providers.{provider}]
+name = "{provider}"
+base_urls = {{ "{protocol}" = "{url}" }}
 api_key = "bench"
-[providers.two]
-name = "Two"
-base_url = "{url}"
-api_key = "bench"
-[[models]]
-slug = "bench/alpha"
+"""
+_MODEL = """[[models]]
+slug = "{slug}"
 name = "Alpha"
 context_tokens = 200000
 max_output_tokens = 100000
-{offers}
+input = ["text", "image"]
 """
 _OFFER = """[[models.offers]]
 provider = "{provider}"
 upstream_model = "alpha-1"
-protocols = ["openai.chat"]
+protocols = ["{protocol}"]
 abortable = {abortable}
 price = [
   {{ item = "prompt", unit = "perMTokens", value = "1.10" }},
@@ -45,11 +48,51 @@ price = [
 ]
 """
 
+_ABOUT = """
+import json, platform, sysconfig
+from trunkline import __version__
+get = sysconfig.get_config_var
+flags = " ".join(str(get(name) or "") for name in ("PY_CORE_LDFLAGS", "PY_CORE_CFLAGS", "PY_CFLAGS"))
+print(json.dumps({
+    "version": f"{platform.python_implementation()} {platform.python_version()} ({platform.python_compiler()})",
+    "arguments": get("CONFIG_ARGS") or "", "flags": flags, "free_threaded": bool(get("Py_GIL_DISABLED")),
+    "trunkline": __version__,
+}))
+"""
 
-def version() -> str:
-    from trunkline import __version__
 
-    return __version__
+class Interpreter(msgspec.Struct, frozen=True):
+    """What runs the gateway: its version, how it was built, and the gateway's version in its environment."""
+
+    version: str
+    arguments: str
+    flags: str
+    free_threaded: bool
+    trunkline: str
+
+    @property
+    def words(self) -> str:
+        """Whether it was built with profiles (PGO) and as a whole (LTO) decides about a fifth of its speed."""
+        given = f"{self.arguments} {self.flags}"
+        pgo = "--enable-optimizations" in given or "-fprofile-use" in given or "-fprofile-instr-use" in given
+        lto = "--with-lto" in given or "-flto" in given
+        bolt = ", BOLT" if "--enable-bolt" in given else ""
+        level = next((flag for flag in reversed(self.flags.split()) if flag.startswith("-O")), "-O?")
+        threads = ", free-threaded" if self.free_threaded else ""
+        return f"{self.version}, {level}, {'PGO' if pgo else 'no PGO'}, {'LTO' if lto else 'no LTO'}{bolt}{threads}"
+
+
+def interpreter(python: str = sys.executable) -> Interpreter:
+    """Asks it. Raises RuntimeError where it is none, or its environment has no gateway."""
+    argv = [python, "-P", "-c", _ABOUT]
+    done = subprocess.run(argv, capture_output=True, text=True, timeout=60, check=False)
+    if done.returncode != 0:
+        raise RuntimeError(f"{python} has no trunkline: {done.stderr[-500:]}")
+    return msgspec.json.decode(done.stdout, type=Interpreter)
+
+
+def version(python: str = sys.executable) -> str:
+    return interpreter(python).trunkline
 
 
 def store_path(folder: Path) -> Path:
@@ -59,15 +102,37 @@ def store_path(folder: Path) -> Path:
 def write_config(folder: Path, upstream_url: str, abortable: Sequence[str]) -> Path:
     """Two offers of one model at the same upstream. `abortable` are the providers where leaving stops the meter, so
     that a client that leaves ends the upstream call at once; at the others it is read on for a while."""
-    offers = "".join(_OFFER.format(provider=name, abortable=str(name in abortable).lower()) for name in ("one", "two"))
+    rest = _model(MODEL, "openai.chat", ("one", "two"), upstream_url, abortable)
+    return _written(folder, rest)
+
+
+def write_translation_config(folder: Path, upstream_url: str) -> Path:
+    """A model for each protocol, with two offers that speak that one alone."""
+    both = {short: (f"{short}-one", f"{short}-two") for short in SHORT}
+    return _written(
+        folder,
+        "".join(_model(f"bench/{short}", SHORT[short], names, upstream_url, names) for short, names in both.items()),
+    )
+
+
+def _model(slug: str, protocol: str, providers: Sequence[str], url: str, abortable: Sequence[str]) -> str:
+    """The model, its offers and their providers."""
+    offers = [
+        _OFFER.format(provider=name, protocol=protocol, abortable=str(name in abortable).lower()) for name in providers
+    ]
+    made = [_PROVIDER.format(provider=name, protocol=protocol, url=url) for name in providers]
+    return "".join((*made, _MODEL.format(slug=slug), *offers))
+
+
+def _written(folder: Path, rest: str) -> Path:
     config = folder / "trunkline.toml"
-    config.write_text(_CONFIG.format(store=store_path(folder), url=upstream_url, offers=offers))
+    config.write_text(_CONFIG.format(store=store_path(folder), rest=rest))
     return config
 
 
-def make_key(config: Path) -> str:
+def make_key(config: Path, python: str = sys.executable) -> str:
     """An inference key, made as an operator makes it."""
-    argv = [*_trunkline(), "keys", "create", "--config", str(config), "--json"]
+    argv = [*_trunkline(python), "keys", "create", "--config", str(config), "--json"]
     done = subprocess.run(argv, capture_output=True, text=True, timeout=60, check=False)
     if done.returncode != 0:
         raise RuntimeError(f"trunkline keys create failed: {done.stderr or done.stdout}")
@@ -76,8 +141,8 @@ def make_key(config: Path) -> str:
     return key
 
 
-def serve_argv(config: Path, port: int) -> list[str]:
-    return [*_trunkline(), "serve", "--config", str(config), "--port", str(port)]
+def serve_argv(config: Path, port: int, python: str = sys.executable) -> list[str]:
+    return [*_trunkline(python), "serve", "--config", str(config), "--port", str(port)]
 
 
 def count(store: Path, table: str, where: str = "1 = 1") -> int:
@@ -107,5 +172,7 @@ def data_plane_pid(pids: list[int]) -> int:
     raise RuntimeError(f"no data plane among the processes {pids}")
 
 
-def _trunkline() -> list[str]:
-    return [str(Path(sys.executable).parent / "trunkline")]
+def _trunkline(python: str) -> list[str]:
+    """The program as that interpreter's environment has it."""
+    program = Path(python).parent / "trunkline"
+    return [str(program)] if program.exists() else [python, "-P", "-m", "trunkline.cli.main"]

@@ -21,28 +21,19 @@ import httptools
 import msgspec
 import uvloop
 
+from bench import bodies
 from bench.types import PERCENTILES, LoadOrder, LoadResult, Target
 
-WARM_REQUESTS = 300
 _DRAIN_S = 5.0
 _RAMP_PER_S = 2000
 _RAMP_STEP = 100
 
 
-def request_bytes(target: Target, text: str, stream: bool) -> bytes:
-    """A small chat request, as the official SDKs send it but for their telemetry headers."""
-    body = msgspec.json.encode(
-        {
-            "model": target.model,
-            "messages": [
-                {"role": "system", "content": "You are a helpful assistant."},
-                {"role": "user", "content": text},
-            ],
-            **({"stream": True} if stream else {}),
-        }
-    )
+def request_bytes(target: Target, text: str, stream: bool, size_bytes: int = 0, image: bool = False) -> bytes:
+    """A request as the official SDKs send it, but for their telemetry headers."""
+    body = bodies.body(target.protocol, target.model, text, stream=stream, size_bytes=size_bytes, image=image)
     head = [
-        f"POST {target.path} HTTP/1.1",
+        f"POST {bodies.path(target.path, target.model, stream)} HTTP/1.1",
         f"Host: {target.host}:{target.port}",
         "Accept: application/json",
         "Content-Type: application/json",
@@ -90,6 +81,8 @@ class Connection(asyncio.Protocol):
     def on_body(self, body: bytes) -> None:
         # An event ends at an empty line; one that was cut there is seen with the last byte of the read before.
         seen = self.tail + body
+        if b"\r" in seen:
+            seen = seen.replace(b"\r", b"")
         self.events += seen.count(b"\n\n")
         self.tail = b"\n" if seen.endswith(b"\n") and not seen.endswith(b"\n\n") else b""
         self.reads += 1
@@ -218,8 +211,8 @@ async def until_told(word: str) -> None:
 async def closed(run: Run) -> None:
     """Each connection sends the next request as soon as the answer to the last is there."""
     order = run.order
-    request = request_bytes(order.target, "Say hello.", stream=False)
-    ends = {"ns": 0, "requests": WARM_REQUESTS, "open": 0}
+    request = request_bytes(order.target, "Say hello.", False, order.body_bytes, order.image)
+    ends = {"ns": 0, "requests": order.warm_requests, "open": 0}
 
     def on_end(connection: Connection, error: str) -> None:
         run.count(connection, error)

@@ -116,6 +116,27 @@ def memory(pids: Iterable[int]) -> Memory:
     return Memory(rss_mb=rss / 1024, pss_mb=pss / 1024)
 
 
+def start_peak(pid: int) -> None:
+    """Forgets the most that the process ever had in memory: proc(5), clear_refs."""
+    Path(f"/proc/{pid}/clear_refs").write_text("5")
+
+
+def peak_rss_mb(pid: int) -> float:
+    """The most since `start_peak`."""
+    return _status_kb(pid, "VmHWM") / 1024
+
+
+def rss_mb(pid: int) -> float:
+    return _status_kb(pid, "VmRSS") / 1024
+
+
+def _status_kb(pid: int, name: str) -> int:
+    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+        if line.startswith(f"{name}:"):
+            return int(line.split()[1])
+    raise RuntimeError(f"/proc/{pid}/status has no {name}")
+
+
 def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))

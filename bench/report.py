@@ -5,6 +5,8 @@ from statistics import median
 
 import msgspec
 
+from bench import translation
+from bench.bodies import SHORT
 from bench.rows import DIRECT
 from bench.types import PERCENTILES, Report, Sample
 
@@ -75,6 +77,21 @@ def ratio_to_floor(report: Report, row: str, stack: str) -> float | None:
     return median(ratios) if ratios else None
 
 
+def worst_direction(row: str) -> Callable[[Report, str], Figure | None]:
+    """Of the twelve that translate; None where one of them is missing."""
+
+    def figure(report: Report, stack: str) -> Figure | None:
+        figures = [
+            row_figure(translation.cell(row, client, provider))(report, stack)
+            for client, provider in translation.directions()
+            if translation.is_translated(client, provider)
+        ]
+        known = [one for one in figures if one is not None]
+        return max(known, key=lambda one: one.median) if len(known) == len(figures) else None
+
+    return figure
+
+
 def columns(report: Report) -> list[Column]:
     rows = dict.fromkeys(sample.row for sample in report.samples)
     rates = [int(row.partition("@")[2]) for row in rows if row.startswith("latency@")]
@@ -103,6 +120,27 @@ BARS = (
     Bar("memory at 5,000 open streams", 600, "MB", row_figure("memory@5000")),
     Bar("p99 added latency at 1,000 requests/s", 5000, "µs", added_latency_us(1000, _P99)),
     Bar("ready", 1.5, "s", row_figure("ready_s")),
+    Bar("CPU a translated request of 4 KB, worst direction", 400, "µs", worst_direction(translation.REQUEST)),
+    Bar("CPU a translated event, worst direction", 60, "µs", worst_direction(translation.EVENT)),
+    Bar("CPU of a 10 MB image, worst direction", 50, "ms", worst_direction(translation.IMAGE_CPU)),
+    Bar("memory for it through its size, worst direction", 2, "x", worst_direction(translation.IMAGE_MEMORY)),
+)
+
+
+class Grid(msgspec.Struct, frozen=True):
+    """A table of directions: the row, what it says, decimals, and the bar of the twelve that translate."""
+
+    row: str
+    what: str
+    decimals: int
+    most: float
+
+
+GRIDS = (
+    Grid(translation.REQUEST, "CPU µs a request of 4 KB", 0, 400),
+    Grid(translation.EVENT, "CPU µs an event", 1, 60),
+    Grid(translation.IMAGE_CPU, "CPU ms of a 10 MB image", 1, 50),
+    Grid(translation.IMAGE_MEMORY, "peak memory for it, through its size", 2, 2),
 )
 
 
@@ -117,7 +155,7 @@ def markdown(report: Report) -> str:
         "Median of the rounds (lowest to highest); × is the ratio to the floor in the same round. See docs/bench.md.",
         "",
     ]
-    parts += [*_stack_table(report), "", "## Bars of this build", "", *_bar_table(report), ""]
+    parts += [*_stack_table(report), *_grids(report), "## Bars of this build", "", *_bar_table(report), ""]
     parts += ["## Whether to trust it", "", _records_line(report), "", *_instrument_table(report), ""]
     if report.notes:
         parts += ["## Notes", "", *(f"* {note}" for note in report.notes), ""]
@@ -128,6 +166,13 @@ def holes(report: Report) -> list[str]:
     """What a whole table has and this one has not, in words: cells of this build, and records that are not as many as
     requests."""
     missing = [column.head for column in columns(report) if column.figure(report, OURS) is None]
+    return [f"no figure: {head}" for head in missing] + translation_holes(report)
+
+
+def translation_holes(report: Report) -> list[str]:
+    """What is missing of the tables of directions, and records that are not as many as requests."""
+    cells = [translation.cell(grid.row, *pair) for grid in GRIDS for pair in translation.directions()]
+    missing = [row for row in cells if row_figure(row)(report, OURS) is None]
     counted = [sample for sample in report.samples if sample.row == "records"]
     wrong = [f"{s.value:.0f} records for {s.requests} requests" for s in counted if s.value != s.requests]
     return [f"no figure: {head}" for head in missing] + wrong
@@ -140,8 +185,10 @@ def _records_line(report: Report) -> str:
 
 
 def _stack_table(report: Report) -> list[str]:
-    """Stacks across, rows down: that is read in a terminal too."""
+    """Stacks across, rows down: that is read in a terminal too. None where only translation was measured."""
     names = list(report.stacks)
+    if not any(column.figure(report, name) for column in columns(report) for name in names):
+        return []
     lines = [
         "| | " + " | ".join(f"{name} {report.stacks[name]}" for name in names) + " |",
         "|---|" + "---|" * len(names),
@@ -149,7 +196,37 @@ def _stack_table(report: Report) -> list[str]:
     for column in columns(report):
         cells = [column.head, *(_cell(report, column, name) for name in names)]
         lines += ["| " + " | ".join(cells) + " |"]
+    return [*lines, ""]
+
+
+def _grids(report: Report) -> list[str]:
+    """Clients down, providers across. What does not hold is bold; a protocol to itself is not translated and has no
+    bar."""
+    lines = []
+    for grid in GRIDS:
+        if any(sample.row.startswith(f"{grid.row}@") for sample in report.samples):
+            lines += [*_grid(report, grid), ""]
+    return (
+        ["## Translation, from the client's protocol (rows) to the provider's (columns)", "", *lines] if lines else []
+    )
+
+
+def _grid(report: Report, grid: Grid) -> list[str]:
+    lines = [f"| {grid.what} (bar {grid.most:g}) | " + " | ".join(SHORT) + " |", "|---|" + "---|" * len(SHORT)]
+    for client in SHORT:
+        cells = [_grid_cell(report, grid, client, provider) for provider in SHORT]
+        lines.append(f"| {client} | {' | '.join(cells)} |")
     return lines
+
+
+def _grid_cell(report: Report, grid: Grid, client: str, provider: str) -> str:
+    figure = row_figure(translation.cell(grid.row, client, provider))(report, OURS)
+    if figure is None:
+        return MISSING
+    shown = f"{figure.median:,.{grid.decimals}f}"
+    if not translation.is_translated(client, provider):
+        return f"({shown})"
+    return f"**{shown}**" if figure.median > grid.most else shown
 
 
 def _cell(report: Report, column: Column, stack: str) -> str:
@@ -185,12 +262,18 @@ def _instrument_table(report: Report) -> list[str]:
         "| row | stack | stack's core | generator | upstream | others | requests/s | reads / event | lag p99 µs |",
         "|" + "---|" * 9,
     ]
-    for row in dict.fromkeys(sample.row for sample in report.samples if sample.wall_s):
+    for row in dict.fromkeys(_kind(sample) for sample in report.samples if sample.wall_s):
         for stack in (DIRECT, *report.stacks):
-            timed = [sample for sample in _of(report, row, stack) if sample.wall_s]
+            timed = [s for s in report.samples if s.stack == stack and s.wall_s and _kind(s) == row]
             if timed:
                 lines.append(_instrument_line(row, stack, timed))
     return lines
+
+
+def _kind(sample: Sample) -> str:
+    """All directions of a row of translation are one line."""
+    row, _, where = sample.row.partition("@")
+    return row if "->" in where else sample.row
 
 
 def _instrument_line(row: str, stack: str, samples: list[Sample]) -> str:

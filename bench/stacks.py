@@ -3,6 +3,7 @@ to talk to it."""
 
 import os
 import secrets
+import sys
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
@@ -10,9 +11,10 @@ from pathlib import Path
 import msgspec
 
 from bench import gateway, install
+from bench.answers import answer
+from bench.bodies import PATHS, SHORT
 from bench.procs import Child, free_port, wait_ready
 from bench.types import Target
-from bench.upstream import answer
 
 
 class Upstream(msgspec.Struct, frozen=True):
@@ -74,7 +76,7 @@ class Running:
         self.child.stop()
 
 
-def available(work: Path, peers: bool) -> tuple[list[Stack], list[str]]:
+def available(work: Path, peers: bool, python: str) -> tuple[list[Stack], list[str]]:
     """The stacks that can be had on this machine, the floor first, and a note for each that cannot."""
     stacks, notes = [], []
     nginx = install.nginx(work)
@@ -83,7 +85,7 @@ def available(work: Path, peers: bool) -> tuple[list[Stack], list[str]]:
         stacks.append(Stack("nginx proxy_pass", version, partial(nginx_proxy, nginx)))
     else:
         notes.append("nginx could not be had: no floor, and the small Python upstream answers the request rows too")
-    stacks.append(Stack("Trunkline", gateway.version(), trunkline_serve))
+    stacks.append(Stack("Trunkline", gateway.version(python), partial(trunkline_serve, python=python)))
     if not peers:
         return stacks, notes
     for name, program, version, launch in (
@@ -142,13 +144,30 @@ def nginx_proxy(nginx: Path, upstream: Upstream, folder: Path) -> Launch:
     return Launch(_nginx_argv(nginx, folder, server), target, "/ready")
 
 
-def trunkline_serve(upstream: Upstream, folder: Path, abortable: Sequence[str] = ("one", "two")) -> Launch:
+def trunkline_serve(
+    upstream: Upstream, folder: Path, abortable: Sequence[str] = ("one", "two"), python: str = sys.executable
+) -> Launch:
     """This build: a key, two offers of the model to choose from, prices, records in SQLite on disk."""
     port = free_port()
     config = gateway.write_config(folder, upstream.url, abortable)
-    key = gateway.make_key(config)
+    key = gateway.make_key(config, python)
     target = Target("127.0.0.1", port, "/api/v1/chat/completions", gateway.MODEL, {"Authorization": f"Bearer {key}"})
-    return Launch(gateway.serve_argv(config, port), target, "/readyz", _trust(upstream))
+    return Launch(gateway.serve_argv(config, port, python), target, "/readyz", _trust(upstream))
+
+
+def trunkline_translates(upstream: Upstream, folder: Path, python: str) -> Launch:
+    """The same, with models at providers of each protocol. Its target is the first direction."""
+    port = free_port()
+    config = gateway.write_translation_config(folder, upstream.url)
+    key = gateway.make_key(config, python)
+    first = direction(Target("127.0.0.1", port, "", "", {"Authorization": f"Bearer {key}"}), "chat", "messages")
+    return Launch(gateway.serve_argv(config, port, python), first, "/readyz")
+
+
+def direction(target: Target, client: str, provider: str) -> Target:
+    """The same gateway, asked in the client's protocol for the model whose provider speaks the other one."""
+    protocol = SHORT[client]
+    return msgspec.structs.replace(target, path=PATHS[protocol], model=f"bench/{provider}", protocol=protocol)
 
 
 def ferrogw_serve(program: Path, upstream: Upstream, folder: Path) -> Launch:

@@ -5,13 +5,15 @@ import msgspec
 
 
 class Target(msgspec.Struct, frozen=True):
-    """Where the load goes and as what. `headers` are those that the stack needs."""
+    """Where the load goes and as what; `path` may have places for `{model}` and `{operation}`, as Gemini's. `headers`
+    are those that the stack needs."""
 
     host: str
     port: int
     path: str
     model: str
     headers: dict[str, str] = {}
+    protocol: str = "openai.chat"
 
 
 class LoadOrder(msgspec.Struct, frozen=True, kw_only=True):
@@ -27,6 +29,12 @@ class LoadOrder(msgspec.Struct, frozen=True, kw_only=True):
     events: int = 0
     every_ms: int = 0
     seed: int = 1
+    body_bytes: int = 0
+    """What the body of a request is padded to; 0 is the small chat request."""
+    image: bool = False
+    """Whether the padding is an image."""
+    warm_requests: int = 300
+    """Before the measured part of `closed`."""
 
 
 class LoadResult(msgspec.Struct, frozen=True, kw_only=True):

@@ -1,9 +1,9 @@
-"""The upstream of the stream rows: a small HTTP/1.1 server that emits chat completion chunks one write an event, at
-set times, as a provider does.
+"""The upstream of the stream rows and of translation: a small HTTP/1.1 server that speaks the four protocols and emits
+one write an event, at set times, as a provider does.
 
-In: a chat request; `bench events=N every_ms=M` in its text asks for a stream of N content events, one each M ms. Out:
-that stream, or a canned answer. Streams are spread over the milliseconds, so that their events come one by one and
-not in bursts. Prints its port when it listens.
+In: a request, whose path tells the protocol; `bench events=N every_ms=M` in its text asks for a stream of N events of
+text, one each M ms. Out: that stream, or a canned answer. Streams are spread over the milliseconds, so that their
+events come one by one and not in bursts. Prints its port when it listens.
 """
 
 import argparse
@@ -17,7 +17,8 @@ from typing import cast
 import httptools
 import uvloop
 
-ANSWER_TEXT = "Hello! How can I help you today?"
+from bench.answers import Voice, protocol_of, voices
+
 _DIRECTIVE = re.compile(rb"bench events=(\d+) every_ms=(\d+)")
 _WANTS_USAGE = re.compile(rb'"include_usage"\s*:\s*true')
 _STREAM_HEAD = (
@@ -26,47 +27,16 @@ _STREAM_HEAD = (
 )
 
 
-def answer(model: str, ident: str) -> str:
-    """A chat completion as OpenAI gives it, with usage; also what nginx serves in the request rows."""
-    return (
-        f'{{"id":"chatcmpl-{ident}","object":"chat.completion","created":1764000000,"model":"{model}","choices":[{{"index":0,"message":'
-        f'{{"role":"assistant","content":"{ANSWER_TEXT}","refusal":null}},"logprobs":null,"finish_reason":"stop"}}],"usage":{{"prompt_tokens":19,'
-        '"completion_tokens":10,"total_tokens":29,"prompt_tokens_details":{"cached_tokens":0,"audio_tokens":0},"completion_tokens_details":'
-        '{"reasoning_tokens":0,"audio_tokens":0}},"service_tier":"default","system_fingerprint":"bench"}'
-    )
-
-
-def _chunk(choices: str, usage: str = "") -> bytes:
-    event = (
-        'data: {"id":"chatcmpl-bench","object":"chat.completion.chunk","created":1764000000,"model":"alpha-1",'
-        f'"service_tier":"default","system_fingerprint":"bench","choices":{choices}{usage}}}\n\n'
-    ).encode()
-    return _framed(event)
-
-
-def _framed(event: bytes) -> bytes:
-    return b"%x\r\n%b\r\n" % (len(event), event)
-
-
-def _delta(delta: str, finish: str = "null") -> str:
-    return f'[{{"index":0,"delta":{delta},"logprobs":null,"finish_reason":{finish}}}]'
-
-
-ROLE = _chunk(_delta('{"role":"assistant","content":"","refusal":null}'))
-CONTENT = _chunk(_delta('{"content":" token"}'))
-FINISH = _chunk(_delta("{}", '"stop"'))
-USAGE = _chunk("[]", ',"usage":{"prompt_tokens":19,"completion_tokens":10,"total_tokens":29}')
-DONE = _framed(b"data: [DONE]\n\n") + b"0\r\n\r\n"
-
-
 class Stream:
     """The rest of one answer, from its first event on."""
 
-    __slots__ = ("every_ms", "left", "transport", "usage")
+    __slots__ = ("event", "events", "every_ms", "left", "transport", "usage", "voice")
 
-    def __init__(self, transport: asyncio.Transport, events: int, every_ms: int, usage: bool) -> None:
+    def __init__(self, transport: asyncio.Transport, voice: Voice, events: int, every_ms: int, usage: bool) -> None:
         self.transport = transport
-        self.left = events
+        self.voice = voice
+        self.event = voice.event
+        self.events = self.left = events
         self.every_ms = every_ms
         self.usage = usage
 
@@ -76,9 +46,9 @@ class Stream:
             return False
         if self.left > 0:
             self.left -= 1
-            self.transport.write(CONTENT)
+            self.transport.write(self.event)
             return True
-        self.transport.write(FINISH + (USAGE if self.usage else b"") + DONE)
+        self.transport.write(self.voice.end(self.events, self.usage))
         return False
 
 
@@ -118,10 +88,12 @@ class Wheel:
 class Server(asyncio.Protocol):
     """One connection of a client; requests come one after the other."""
 
-    def __init__(self, wheel: Wheel) -> None:
+    def __init__(self, wheel: Wheel, voices: dict[str, Voice]) -> None:
         self.wheel = wheel
+        self.voices = voices
         self.parser = httptools.HttpRequestParser(self)
-        self.body = b""
+        self.path = b""
+        self.body = bytearray()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast(asyncio.Transport, transport)
@@ -133,32 +105,37 @@ class Server(asyncio.Protocol):
             self.transport.close()
 
     def on_message_begin(self) -> None:
-        self.body = b""
+        self.path = b""
+        self.body = bytearray()
+
+    def on_url(self, url: bytes) -> None:
+        self.path += url
 
     def on_body(self, body: bytes) -> None:
         self.body += body
 
     def on_message_complete(self) -> None:
         asked = _DIRECTIVE.search(self.body)
+        voice = self.voices[protocol_of(self.path)]
         if asked is None:
-            body = answer("alpha-1", "bench").encode()
+            body = voice.answer
             self.transport.write(
                 b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body)
             )
             return
-        self.transport.write(_STREAM_HEAD + ROLE)
+        self.transport.write(_STREAM_HEAD + voice.begin)
         usage = bool(_WANTS_USAGE.search(self.body))
-        self.wheel.add(Stream(self.transport, int(asked[1]), int(asked[2]), usage))
+        self.wheel.add(Stream(self.transport, voice, int(asked[1]), int(asked[2]), usage))
 
 
 async def serve(certificate: str, key: str) -> None:
     loop = asyncio.get_running_loop()
-    wheel = Wheel(loop)
+    wheel, speaks = Wheel(loop), voices()
     tls = None
     if certificate:
         tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
         tls.load_cert_chain(certificate, key)
-    server = await loop.create_server(lambda: Server(wheel), "127.0.0.1", 0, backlog=4096, ssl=tls)
+    server = await loop.create_server(lambda: Server(wheel, speaks), "127.0.0.1", 0, backlog=4096, ssl=tls)
     sys.stdout.write(f"{server.sockets[0].getsockname()[1]}\n")
     sys.stdout.flush()
     await server.serve_forever()

@@ -31,5 +31,6 @@ def test_the_table_of_the_bench_is_whole(tmp_path: Path) -> None:
     run("bench", "--quick", "--out", str(tmp_path))
     (table,) = tmp_path.glob("*.md")
     assert "CPU µs / request" in table.read_text()
+    assert "| CPU µs a request of 4 KB (bar 400) | chat | responses | messages | gemini |" in table.read_text()
     assert list(tmp_path.glob("*.json"))
     assert list(tmp_path.glob("*.svg"))

@@ -92,7 +92,8 @@ def _child_env(settings: Settings) -> dict[str, str]:
         "TRUNKLINE_PORT": str(settings.server.port),
         "TRUNKLINE_STORE_URL": settings.store.url,
     }
-    return {**settings.env, **own}
+    # glibc keeps what large bodies took, unless told where "large" begins: https://man7.org/linux/man-pages/man3/mallopt.3.html (M_MMAP_THRESHOLD).
+    return {"MALLOC_MMAP_THRESHOLD_": "1000000", **settings.env, **own}
 
 
 def _may_reload(running: Settings, log: Any) -> bool:

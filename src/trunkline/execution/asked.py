@@ -22,6 +22,8 @@ from trunkline.protocols.openai_chat.request import read as read_chat
 from trunkline.protocols.rawjson import Fields
 
 _NOTHING: Mapping[str, bytes] = {}
+_SEALED = b'"tl1'
+"""Begins each text that holds state of ours, see `protocols.carry`."""
 
 
 class Door(msgspec.Struct, frozen=True):
@@ -58,6 +60,7 @@ class Asked:
         request_id: str,
         created_s: int,
         vault: Vault,
+        has_state: bool,
         states: Mapping[str, bytes] = _NOTHING,
         previous: bytes = b"",
         recalled: Mapping[str, bytes] = _NOTHING,
@@ -77,8 +80,8 @@ class Asked:
         """Who stores the answer."""
         self.is_stored = False
         """Responses: the answer will be stored."""
-        self.has_state = b'"tl1' in body
-        """It brings back state of ours (see `protocols.carry`), which no provider may see: so it cannot pass through as it is."""
+        self.has_state = has_state
+        """It brings back state of ours, which no provider may see: so it cannot pass through as it is."""
         self._canonical: Request | None = None
         self.ending: Ending | None = None
         """Who has begun the caller's stream, and so must end it."""
@@ -145,17 +148,28 @@ class Asked:
         )
 
 
+def asked_of(gateway: Gateway, exchange: Exchange, door: Door, body: bytes) -> Asked | None:
+    """A request that stands for itself; None for one that may go on from something in the store: see `read`. Raises InvalidParams."""
+    if door.protocol == RESPONSES or _SEALED in body:
+        return None
+    vault = gateway.fleeting if exchange.zero_retention else gateway.vault
+    return Asked(door, body, exchange.id, int(exchange.received_ms // 1000), vault, has_state=False)
+
+
 async def read(gateway: Gateway, exchange: Exchange, door: Door, body: bytes) -> Asked:
-    """The request, with what the store has of its conversation. Raises a `RequestError` that says what is wrong with it."""
+    """One with what the store has of its conversation. Raises a `RequestError` that says what is wrong with it."""
     states: Mapping[str, bytes] = _NOTHING
     recalled: Mapping[str, bytes] = _NOTHING
     previous = b""
-    if b'"tl1s' in body:
-        states = await gateway.states.find(stored_ids(body))
+    has_state = _SEALED in body
+    if has_state and (ids := stored_ids(body)):
+        states = await gateway.states.find(ids)
     if door.protocol == RESPONSES:
         previous, recalled = await _conversation(gateway.conversations, body, exchange.key_id)
     vault = gateway.fleeting if exchange.zero_retention else gateway.vault
-    asked = Asked(door, body, exchange.id, int(exchange.received_ms // 1000), vault, states, previous, recalled)
+    asked = Asked(
+        door, body, exchange.id, int(exchange.received_ms // 1000), vault, has_state, states, previous, recalled
+    )
     if door.protocol == RESPONSES:
         refuse_background(asked.fields)
         asked.is_stored = not exchange.zero_retention and gateway.conversations.stores(asked.fields)

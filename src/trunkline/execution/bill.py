@@ -23,7 +23,18 @@ NO_PRICE = b"null"
 class Bill:
     """Lives as long as its attempt."""
 
-    __slots__ = ("_facts", "_offer", "_read_usage", "_settled", "_snapshot", "_started_ms", "cost", "notes", "usage")
+    __slots__ = (
+        "_facts",
+        "_offer",
+        "_read_usage",
+        "_settled",
+        "_snapshot",
+        "_started_ms",
+        "_written",
+        "cost",
+        "notes",
+        "usage",
+    )
 
     def __init__(
         self,
@@ -46,6 +57,8 @@ class Bill:
         """Of the request's record."""
         self.usage: Usage | None = None
         self.cost: Cost = FREE
+        self._written: tuple[bytes, bytes] | None = None
+        """Of this attempt alone."""
 
     def settle(self, seen: Observed) -> None:
         """Read the usage, or estimate it, and price it. What is known last counts."""
@@ -72,22 +85,28 @@ class Bill:
             usage = msgspec.structs.replace(usage, output_tokens=usage.output_tokens + missing, estimated=True)
         if usage is not None and usage != self.usage:
             self.usage = usage
+            self._written = None
             self.cost = self._snapshot.price(self._offer, usage, self._started_ms, seen.service_tier)
 
     def written(self, earlier: list[Attempt]) -> tuple[bytes, bytes]:
         """`cost` and `cost_details` as JSON. The cost is of all attempts so far; an item without a price is null, never zero."""
-        cost = self.cost
-        parts = [f'"{line.item}":{usd(line.amount_pico_usd)}' for line in cost.lines]
-        if cost.unpriced:
-            priced = {line.item for line in cost.lines}
-            parts += [f'"{item}":null' for item in cost.unpriced if item not in priced]
-            if not cost.lines:
-                return NO_PRICE, f"{{{','.join(parts)}}}".encode()
-        spent = cost.total_pico_usd
-        if earlier:
-            spent += sum([one.cost.total_pico_usd for one in earlier])
-        return usd(spent).encode(), f"{{{','.join(parts)}}}".encode()
+        own = self._written
+        if own is None:
+            own = self._written = _written(self.cost)
+        if not earlier or own[0] == NO_PRICE:
+            return own
+        spent = self.cost.total_pico_usd + sum([one.cost.total_pico_usd for one in earlier])
+        return usd(spent).encode(), own[1]
 
     def shown(self, earlier: list[Attempt], *, include: bool) -> codec.Bill:
         """The same for a writer of answers; empty where the caller does not want it, or there is nothing to tell."""
         return codec.Bill(*self.written(earlier)) if include and self.usage is not None else codec.Bill()
+
+
+def _written(cost: Cost) -> tuple[bytes, bytes]:
+    parts = [f'"{line.item}":{usd(line.amount_pico_usd)}' for line in cost.lines]
+    if cost.unpriced:
+        priced = {line.item for line in cost.lines}
+        parts += [f'"{item}":null' for item in cost.unpriced if item not in priced]
+    details = f"{{{','.join(parts)}}}".encode()
+    return (NO_PRICE if cost.unpriced and not cost.lines else usd(cost.total_pico_usd).encode()), details

@@ -9,7 +9,7 @@ from typing import Any
 
 from trunkline.catalog.types import Offer
 from trunkline.errors import InternalError, NoProviderAvailable, Overloaded, RequestError
-from trunkline.execution.asked import Asked, Door, read
+from trunkline.execution.asked import Asked, Door, asked_of, read
 from trunkline.execution.attempt import Attempting
 from trunkline.execution.blame import client_error
 from trunkline.execution.codecs import codec_of
@@ -38,7 +38,7 @@ async def run(gateway: Gateway, exchange: Exchange, reply: Reply, door: Door, bo
     try:
         if gateway.sink.is_full:
             await gateway.sink.room()
-        asked = await read(gateway, exchange, door, body)
+        asked = asked_of(gateway, exchange, door, body) or await read(gateway, exchange, door, body)
         telling.asked = asked
         chosen = _prepare(gateway, snapshot, exchange, reply, asked)
         await _attempts(gateway, snapshot, exchange, reply, asked, chosen, telling, log, task)

@@ -47,12 +47,14 @@ def _all_parts(request: Request) -> Iterator[Part]:
 
 
 def _size(part: Part) -> int:
-    """Bytes of text, as characters: routing estimates tokens from it."""
-    if isinstance(part, Text | Thinking):
-        return len(part.text)
-    if isinstance(part, ToolCall):
-        return len(part.name) + len(part.arguments)
-    return len(part.text) if isinstance(part, Media) else 0
+    if isinstance(part, Text | Thinking | Media):
+        return bytes_of(part.text)
+    return bytes_of(part.name) + bytes_of(part.arguments) if isinstance(part, ToolCall) else 0
+
+
+def bytes_of(text: str) -> int:
+    """Of a text in UTF-8. Never fewer than its tokens, so it tells for sure that a prompt is not too long."""
+    return len(text) if text.isascii() else len(text.encode(errors="replace"))
 
 
 def _size_of_tools(request: Request) -> int:

@@ -9,21 +9,25 @@ import msgspec
 
 _HEAD_BYTES = 256
 _DATA_URL = re.compile(rb'"data:([^;,"]*)((?:;[^;,"]*)*);base64,')
-_ESCAPE = re.compile(rb"\\")
+_ESCAPE = (b"\\",)
 # Google's SDKs write the alphabet for URLs (https://protobuf.dev/programming-guides/json/ takes either); no other vendor reads it.
-_URL_ALPHABET = (re.compile(rb"-"), re.compile(rb"_"))
+_URL_ALPHABET = (b"-", b"_")
+_UNUSUAL = _ESCAPE + _URL_ALPHABET
 _STANDARD = bytes.maketrans(b"-_", b"+/")
 # No JSON text has a NUL in it, so an encoder's output has none but ours. One in a caller's raw schema can hurt that caller's request alone.
 _MARK = re.compile(rb'"\x00(\d{1,6})\x00"')
 _SMALL_BYTES = 4096
+_PIECE_BYTES = 65_536
 
 
 def base64_of(value: msgspec.Raw) -> memoryview | bytes:
     """The content of a JSON string that holds base64: a view on the body, or a copy where it has escapes (some encoders write `\\/`) or the other alphabet."""
     view = memoryview(value)
-    if _ESCAPE.search(view):
+    if not _has_any(view, _UNUSUAL):
+        return view[1:-1]
+    if _has_any(view, _ESCAPE):
         view = memoryview(msgspec.json.encode(msgspec.json.decode(view, type=str)))
-    if not any(letter.search(view) for letter in _URL_ALPHABET):
+    if not _has_any(view, _URL_ALPHABET):
         return view[1:-1]
     standard = bytes(view[1:-1]).translate(_STANDARD)
     return standard + b"=" * (-len(standard) % 4)
@@ -41,7 +45,16 @@ def data_url(value: msgspec.Raw) -> tuple[str, memoryview | bytes] | None:
     if found is None:
         return None
     data = view[found.end() : -1]
-    return found[1].decode(), bytes(data).replace(b"\\/", b"/") if _ESCAPE.search(data) else data
+    return found[1].decode(), bytes(data).replace(b"\\/", b"/") if _has_any(data, _ESCAPE) else data
+
+
+def _has_any(view: memoryview, letters: tuple[bytes, ...]) -> bool:
+    """Whether any of some bytes is in it. Piece by piece: to look into bytes is ten times as quick as into a view."""
+    for at in range(0, len(view), _PIECE_BYTES):
+        piece = view[at : at + _PIECE_BYTES].tobytes()
+        if any(letter in piece for letter in letters):
+            return True
+    return False
 
 
 class Blobs:

@@ -31,7 +31,9 @@ def join(fields: Fields) -> bytes:
         parts += (_key(name) if len(name) <= _KNOWN_KEY else _written(name), value)
     if not parts:
         return b"{}"
-    return b"{%b}" % b"".join(parts)[1:]
+    parts[0] = b"{%b" % parts[0][1:]
+    parts.append(b"}")
+    return b"".join(parts)
 
 
 def put_into(text: bytes, value: bytes, members: bytes) -> bytes | None:
@@ -51,8 +53,11 @@ def raw(value: object) -> msgspec.Raw:
 
 
 def is_null(value: msgspec.Raw | None) -> bool:
-    """True where a key is absent or null."""
-    return value is None or bytes(value) == _NULL
+    """True where a key is absent or null. Megabytes are not copied for it."""
+    if value is None:
+        return True
+    view = memoryview(value)
+    return len(view) == 4 and view == _NULL
 
 
 @lru_cache(maxsize=4096)

@@ -7,6 +7,7 @@ import msgspec
 from trunkline.errors import InvalidParams
 from trunkline.ir.facts import RequestFacts
 from trunkline.protocols.anthropic_messages import NAME
+from trunkline.protocols.anthropic_messages.measure import measured, size_of_system
 from trunkline.protocols.anthropic_messages.request_in import (
     Choice,
     Thinking,
@@ -18,8 +19,6 @@ from trunkline.protocols.fields import REQUEST, word
 from trunkline.protocols.rawjson import UNREADABLE, Fields, is_null, join
 from trunkline.protocols.wishes import GATEWAY_KEYS
 
-_MEDIA = re.compile(rb'"type"\s*:\s*"(?:image|document)"')
-_DATA = re.compile(rb'"data"\s*:\s*"[^"]*"')
 _FAULTY_FIELD = re.compile(r"at `\$\.(\w+)")
 _UNCOUNTED = ("model", "cache", "user", "safety_identifier", "metadata")
 _WORDS = {field.name: word(field.name, CHAT) for field in REQUEST if field.name not in _UNCOUNTED}
@@ -44,25 +43,6 @@ class _Kind(msgspec.Struct):
     type: str | None = None
 
 
-class _Source(msgspec.Struct):
-    type: str = ""
-
-
-class _Inner(msgspec.Struct):
-    type: str = ""
-    source: _Source | str | None = None
-
-
-class _Block(msgspec.Struct):
-    type: str = ""
-    source: _Source | str | None = None
-    content: list[_Inner] | str | dict[str, msgspec.Raw] | None = None
-
-
-class _Message(msgspec.Struct):
-    content: list[_Block] | str | None = None
-
-
 class _Asked(msgspec.Struct):
     """The small fields that decide something; their types are checked in one go."""
 
@@ -85,7 +65,7 @@ class _Asked(msgspec.Struct):
 _KNOWN = _READ_ELSEWHERE | set(_Asked.__struct_fields__) | set(GATEWAY_KEYS)
 _asked_decoder = msgspec.json.Decoder(_Asked)
 _tools_decoder = msgspec.json.Decoder(list[_Kind] | None)
-_messages_decoder = msgspec.json.Decoder(list[_Message])
+_LIST = ord("[")
 
 
 def peek(body: bytes, context: RequestContext, vocabulary: frozenset[str]) -> Peeked:
@@ -96,9 +76,11 @@ def peek(body: bytes, context: RequestContext, vocabulary: frozenset[str]) -> Pe
     asked = _asked(fields)
     if not asked.model:
         raise InvalidParams("`model` is missing: name one, for example `anthropic/claude-sonnet-4.5`.", param="model")
-    messages = bytes(fields.get("messages", b""))
-    if not messages.startswith(b"[") or (len(messages) < 64 and not messages[1:-1].strip()):
+    messages = fields.get("messages")
+    if messages is None or not _is_filled_list(messages):
         raise InvalidParams("`messages` must be a list with at least one message.", param="messages")
+    size, modalities = measured(messages)
+    size += sum(len(fields[name]) for name in ("tools", "output_config") if name in fields)
     said = _said(fields, asked)
     names = [name for attribute, name in _WORDS.items() if said.get(attribute)]
     extras = [name for name in fields if name not in _KNOWN]
@@ -106,10 +88,10 @@ def peek(body: bytes, context: RequestContext, vocabulary: frozenset[str]) -> Pe
         protocol=NAME,
         model=asked.model,
         stream=bool(asked.stream),
-        prompt_bytes=_prompt_bytes(fields, messages),
+        prompt_bytes=size + size_of_system(fields.get("system")),
         max_output_tokens=asked.max_tokens,
         parameters=tuple(name for name in (*names, *extras) if name in vocabulary),
-        modalities=_modalities(messages),
+        modalities=modalities,
         needs=_needs(said, asked),
         stop=tuple(word for word in asked.stop_sequences or () if word),
         require_parameters=asked.provider.require_parameters if asked.provider else None,
@@ -167,32 +149,6 @@ def _needs(said: dict[str, bool], asked: _Asked) -> tuple[str, ...]:
     return tuple(name for name, needed in needs.items() if needed)
 
 
-def _prompt_bytes(fields: Fields, messages: bytes) -> int:
-    total = len(messages) + sum(len(fields[name]) for name in ("system", "tools", "output_config") if name in fields)
-    # `\u0435` is six bytes for a character that has two or three.
-    total -= 3 * messages.count(b"\\u")
-    if b'"data"' in messages:
-        total -= sum(len(found) for found in _DATA.findall(messages))
-    return max(0, total)
-
-
-def _modalities(messages: bytes) -> frozenset[str]:
-    """What goes in besides text. The marks may stand in a text too, so a hit is checked by decoding the blocks' types."""
-    if _MEDIA.search(messages) is None:
-        return frozenset({"text"})
-    try:
-        decoded = _messages_decoder.decode(messages)
-    except UNREADABLE as error:
-        raise InvalidParams(f"`messages` is not right: {error}.", param="messages") from error
-    blocks = [block for message in decoded if isinstance(message.content, list) for block in message.content]
-    inner = [one for block in blocks if isinstance(block.content, list) for one in block.content]
-    kinds = {_modality(block.type, block.source) for block in blocks}
-    return frozenset({"text"} | kinds | {_modality(one.type, one.source) for one in inner})
-
-
-def _modality(kind: str, source: _Source | str | None) -> str:
-    """A document that is given as text is text."""
-    if kind == "image":
-        return "image"
-    of = source.type if isinstance(source, _Source) else ""
-    return "file" if kind == "document" and of not in ("text", "content") else "text"
+def _is_filled_list(value: msgspec.Raw) -> bool:
+    view = memoryview(value)
+    return view[0] == _LIST and (len(view) >= 64 or bool(bytes(view[1:-1]).strip()))

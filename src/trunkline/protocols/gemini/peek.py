@@ -8,27 +8,38 @@ import msgspec
 from trunkline.ir.facts import RequestFacts
 from trunkline.protocols.carry import SEALED
 from trunkline.protocols.codec import Peeked, RequestContext
-from trunkline.protocols.facts import facts_of
+from trunkline.protocols.facts import bytes_of, facts_of
 from trunkline.protocols.gemini.names import kind_of
 from trunkline.protocols.gemini.parts_in import outcome
 from trunkline.protocols.gemini.request_in import keys, request_of, request_without_contents
-from trunkline.protocols.gemini.wire import NULL, spelled
+from trunkline.protocols.gemini.wire import NULL, camel, spelled
 from trunkline.protocols.rawjson import UNREADABLE, Fields
 from trunkline.protocols.wishes import NO_WISHES, wishes_of
 
 _replace = msgspec.structs.replace
-# Keys in the other spelling, and state that is ours: these are seldom, and count for what they stand for.
-_UNUSUAL = (b'"inline_data"', b'"file_data"', b'"function_call"', b'"function_response"', f'"{SEALED}'.encode())
+_OURS = f'"{SEALED}'.encode()
+_UNSAID = msgspec.Raw(b"")
+# Google takes every key in two spellings.
+_BLOBS = {"inline_data_": "inline_data", "file_data_": "file_data"}
+_OTHER = {
+    **_BLOBS,
+    "function_call_": "function_call",
+    "function_response_": "function_response",
+    "thought_signature_": "thought_signature",
+}
 
 
-class _Blob(msgspec.Struct, rename="camel"):
+class _Blob(msgspec.Struct, rename={"mime_type": "mimeType", "mime_type_": "mime_type"}):
     mime_type: str = ""
+    mime_type_: str = ""
 
 
-class _Piece(msgspec.Struct, rename="camel"):
+class _Piece(msgspec.Struct, rename={**{name: camel(name) for name in _BLOBS.values()}, **_BLOBS}):
     text: str = ""
     inline_data: _Blob | None = None
     file_data: _Blob | None = None
+    inline_data_: _Blob | None = None
+    file_data_: _Blob | None = None
 
 
 class _Call(msgspec.Struct):
@@ -41,12 +52,26 @@ class _Result(msgspec.Struct):
     parts: list[_Piece] = []
 
 
-class _Part(msgspec.Struct, rename="camel"):
+class _Part(msgspec.Struct, rename={**{name: camel(name) for name in _OTHER.values()}, **_OTHER}):
+    """Keys in the other spelling, and state that is ours, are seldom, and count for what they stand for."""
+
     text: str = ""
     function_call: _Call | None = None
     function_response: _Result | None = None
     inline_data: _Blob | None = None
     file_data: _Blob | None = None
+    thought_signature: msgspec.Raw = _UNSAID
+    inline_data_: msgspec.Raw = _UNSAID
+    file_data_: msgspec.Raw = _UNSAID
+    function_call_: msgspec.Raw = _UNSAID
+    function_response_: msgspec.Raw = _UNSAID
+    thought_signature_: msgspec.Raw = _UNSAID
+
+    @property
+    def is_usual(self) -> bool:
+        if any(getattr(self, name) is not _UNSAID for name in _OTHER):
+            return False
+        return memoryview(self.thought_signature)[: len(_OURS)] != _OURS
 
 
 class _Content(msgspec.Struct):
@@ -61,7 +86,7 @@ def peek(body: bytes, context: RequestContext, vocabulary: frozenset[str]) -> Pe
     """The facts. Raises `InvalidParams` where the request cannot be read."""
     fields = keys(body)
     wishes = wishes_of(fields)
-    facts = _usual(body, fields, context, vocabulary)
+    facts = _usual(fields, context, vocabulary)
     if facts is None:
         facts = facts_of(request_of(dict(spelled(fields)), context), vocabulary)
     if wishes is not NO_WISHES:
@@ -69,10 +94,8 @@ def peek(body: bytes, context: RequestContext, vocabulary: frozenset[str]) -> Pe
     return Peeked(fields, facts)
 
 
-def _usual(body: bytes, fields: Fields, context: RequestContext, vocabulary: frozenset[str]) -> RequestFacts | None:
+def _usual(fields: Fields, context: RequestContext, vocabulary: frozenset[str]) -> RequestFacts | None:
     """The facts of a request that is written in the usual way; None of any other."""
-    if any(mark in body for mark in _UNUSUAL):
-        return None
     known = dict(spelled(fields))
     try:
         contents = _CONTENTS.decode(known.pop("contents"))
@@ -80,7 +103,7 @@ def _usual(body: bytes, fields: Fields, context: RequestContext, vocabulary: fro
             contents.append(_SYSTEM.decode(system))
     except (*UNREADABLE, KeyError):
         return None
-    if not contents:
+    if not contents or not all(part.is_usual for content in contents for part in content.parts):
         return None
     facts = facts_of(request_without_contents(known, context), vocabulary)
     kinds: set[str] = set()
@@ -89,18 +112,20 @@ def _usual(body: bytes, fields: Fields, context: RequestContext, vocabulary: fro
 
 
 def _size(part: _Part, kinds: set[str]) -> int:
-    """Characters of text; the kinds of media are added to what is known."""
+    """Bytes of text; the kinds of media are added to what is known."""
     if part.function_call is not None:
         args = part.function_call.args
-        return len(part.function_call.name) + (2 if args == NULL else len(bytes(args).decode()))
+        return bytes_of(part.function_call.name) + (2 if args == NULL else len(memoryview(args)))
     if part.function_response is not None:
         text, _ = outcome(part.function_response.response or {})
-        return len(text) + sum(_size_of_piece(piece, kinds) for piece in part.function_response.parts)
-    return len(part.text) or _size_of_piece(part, kinds)
+        return bytes_of(text) + sum(_size_of_piece(piece, kinds) for piece in part.function_response.parts)
+    return bytes_of(part.text) or _size_of_piece(part, kinds)
 
 
 def _size_of_piece(piece: _Piece | _Part, kinds: set[str]) -> int:
     blob = piece.inline_data or piece.file_data
+    if blob is None and isinstance(piece, _Piece):
+        blob = piece.inline_data_ or piece.file_data_
     if blob is not None and not piece.text:
-        kinds.add(kind_of(blob.mime_type))
-    return len(piece.text)
+        kinds.add(kind_of(blob.mime_type or blob.mime_type_))
+    return bytes_of(piece.text)

@@ -11,15 +11,14 @@ import msgspec
 from trunkline.errors import InvalidParams
 from trunkline.ir.facts import RequestFacts
 from trunkline.protocols.openai_chat import NAME
+from trunkline.protocols.openai_chat.measure import measured
 from trunkline.protocols.rawjson import UNREADABLE, Fields, is_null, join, raw, split
 from trunkline.protocols.wishes import GATEWAY_KEYS as GATEWAY_KEYS
 
 _GATEWAY_KEYS = frozenset(GATEWAY_KEYS)
 
+_COUNTED = ("tools", "response_format")
 _LIMITS = ("max_completion_tokens", "max_tokens")
-# The marks of parts that are not text, as they stand in a message; each is only looked at more closely when it is there.
-_MEDIA = {b"image_url": "image", b"input_audio": "audio", b'"file"': "file", b"video_url": "video"}
-_DATA_URL = re.compile(rb'"data:[^"]*"|"data"\s*:\s*"[^"]*"|"file_data"\s*:\s*"[^"]*"')
 
 
 class ChatRequest(msgspec.Struct, frozen=True):
@@ -51,14 +50,6 @@ class _Reasoning(msgspec.Struct):
     enabled: bool | None = None
 
 
-class _Part(msgspec.Struct):
-    type: str = ""
-
-
-class _Message(msgspec.Struct):
-    content: str | list[_Part] | None = None
-
-
 class _Asked(msgspec.Struct):
     """The small fields that decide something; their types are checked in one go."""
 
@@ -76,13 +67,11 @@ class _Asked(msgspec.Struct):
 
 
 _asked_decoder = msgspec.json.Decoder(_Asked)
-_messages_decoder = msgspec.json.Decoder(list[_Message])
 _reasoning_decoder = msgspec.json.Decoder(_Reasoning)
 _FAULTY_FIELD = re.compile(r"at `\$\.(\w+)")
 _NO_WORDS = b"null"
 _SHORT_BODY = 4096
-_ANY_MEDIA = re.compile(rb'image_url|input_audio|"file"|video_url')
-_TEXT_ONLY = frozenset({"text"})
+_LIST = ord("[")
 
 
 def read(body: bytes, vocabulary: frozenset[str]) -> ChatRequest:
@@ -92,18 +81,22 @@ def read(body: bytes, vocabulary: frozenset[str]) -> ChatRequest:
     if not asked.model:
         mend = "name one, for example `openai/o4-mini`. GET /api/v1/models lists them."
         raise InvalidParams(f"`model` is missing: {mend}", param="model")
-    messages = bytes(fields.get("messages", b""))
-    if not messages.startswith(b"[") or _is_empty_list(messages):
+    messages = fields.get("messages")
+    if messages is None or not _is_filled_list(messages):
         raise InvalidParams("`messages` must be a list with at least one message.", param="messages")
+    size, modalities = measured(messages)
+    for name in _COUNTED:
+        if name in fields:
+            size += len(fields[name])
     usage, options, provider = asked.usage, asked.stream_options, asked.provider
     facts = RequestFacts(
         protocol=NAME,
         model=asked.model,
         stream=bool(asked.stream),
-        prompt_bytes=_prompt_bytes(fields, messages),
+        prompt_bytes=size,
         max_output_tokens=_output_limit(asked),
         parameters=_parameters(fields, vocabulary),
-        modalities=_modalities(messages),
+        modalities=modalities,
         needs=_needs(fields, asked),
         stop=_stop(asked.stop),
         require_parameters=provider.require_parameters if provider else None,
@@ -165,20 +158,9 @@ def _asked(body: bytes, fields: Fields) -> _Asked:
         raise InvalidParams(f"`{field[1]}` is not right: {error}.", param=field[1]) from error
 
 
-def _is_empty_list(value: bytes) -> bool:
-    return len(value) < 64 and not value[1:-1].strip()
-
-
-def _prompt_bytes(fields: Fields, messages: bytes) -> int:
-    total = len(messages)
-    for name in ("tools", "response_format"):
-        if name in fields:
-            total += len(fields[name])
-    # `\u0435` is six bytes for a character that has two or three.
-    total -= 3 * messages.count(b"\\u")
-    if b"data:" in messages or b'"data"' in messages or b"file_data" in messages:
-        total -= sum(len(match) for match in _DATA_URL.findall(messages))
-    return max(0, total)
+def _is_filled_list(value: msgspec.Raw) -> bool:
+    view = memoryview(value)
+    return view[0] == _LIST and (len(view) >= 64 or bool(bytes(view[1:-1]).strip()))
 
 
 def _output_limit(asked: _Asked) -> int | None:
@@ -201,8 +183,8 @@ def _parameters(fields: Fields, vocabulary: frozenset[str]) -> tuple[str, ...]:
 
 def _needs(fields: Fields, asked: _Asked) -> tuple[str, ...]:
     needs = []
-    tools = bytes(fields.get("tools", _NO_WORDS))
-    if tools != _NO_WORDS and not _is_empty_list(tools):
+    tools = fields.get("tools")
+    if tools is not None and _is_filled_list(tools):
         needs.append("tools")
     if asked.response_format is not None and asked.response_format.type not in ("", "text"):
         needs.append("response_format")
@@ -237,18 +219,6 @@ def _text(name: str, value: bytes) -> str:
         return msgspec.json.decode(value, type=str)
     except UNREADABLE as error:
         raise InvalidParams(f"`{name}` is not right: {error}.", param=name) from error
-
-
-def _modalities(messages: bytes) -> frozenset[str]:
-    """What goes in besides text. The marks may stand in a text too, so a hit is checked by decoding the parts' types."""
-    if _ANY_MEDIA.search(messages) is None:
-        return _TEXT_ONLY
-    try:
-        decoded = _messages_decoder.decode(messages)
-    except UNREADABLE as error:
-        raise InvalidParams(f"`messages` is not right: {error}.", param="messages") from error
-    kinds = {part.type for message in decoded if isinstance(message.content, list) for part in message.content}
-    return frozenset({"text"} | {name for mark, name in _MEDIA.items() if mark.strip(b'"').decode() in kinds})
 
 
 def _rename(fields: Fields, name: str, target: str) -> None:

@@ -1,24 +1,20 @@
 """What routing needs of a Responses request, without its canonical form. In: the caller's body. Out: its top level, and `RequestFacts`.
 
-Equal to `facts.facts_of`, but that `prompt_bytes` counts the JSON around the text as well, data URLs left out.
+Equal to `facts.facts_of`, but that `prompt_bytes` counts of tools the JSON as well.
 """
-
-import re
 
 import msgspec
 
 from trunkline.errors import InvalidParams
 from trunkline.ir.facts import RequestFacts
 from trunkline.protocols.codec import RESPONSES, Peeked, RequestContext
+from trunkline.protocols.openai_responses.measure import measured
 from trunkline.protocols.openai_responses.request_in import ENCRYPTED, LOGPROBS, Asked, asked_of, fields_of
 from trunkline.protocols.openai_responses.tools_in import added_tools
 from trunkline.protocols.openai_responses.wire import is_null, take_text
 from trunkline.protocols.rawjson import UNREADABLE, Fields
 from trunkline.protocols.wishes import wishes_of
 
-_PAYLOAD = re.compile(rb'"data:[^"]*"|"(?:file_data|data)"\s*:\s*"[^"]*"')
-_MEDIA = {b'"input_image"': "image", b'"input_file"': "file", b'"input_audio"': "audio"}
-_ANY_MEDIA = re.compile(rb'"input_(?:image|file|audio)"')
 # The catalog's words are Chat's: https://developers.openai.com/api/reference/resources/chat
 _WORDS = {
     "max_output_tokens": "max_completion_tokens", "temperature": "temperature", "top_p": "top_p", "top_logprobs": "top_logprobs",
@@ -38,17 +34,18 @@ def peek(body: bytes, context: RequestContext, vocabulary: frozenset[str]) -> Pe
     if not asked.model:
         mend = "name one, for example `openai/o4-mini`. GET /api/v1/models lists them."
         raise InvalidParams(f"`model` is missing: {mend}", param="model")
-    read = memoryview(fields.get("input", msgspec.Raw(b"")))
+    size, modalities = measured(fields.get("input"), fields.get("instructions"), context.previous)
+    size += sum(len(memoryview(fields[name])) for name in ("tools", "text") if name in fields)
     kinds = _tool_kinds(fields)
     wishes = wishes_of(fields)
     facts = RequestFacts(
         protocol=RESPONSES,
         model=asked.model,
         stream=bool(asked.stream),
-        prompt_bytes=_prompt_bytes(fields, read, context.previous),
+        prompt_bytes=size,
         max_output_tokens=asked.max_output_tokens,
         parameters=_parameters(fields, asked, kinds, vocabulary),
-        modalities=_modalities(read) | _modalities(memoryview(context.previous)),
+        modalities=modalities,
         needs=_needs(asked, kinds),
         require_parameters=wishes.require_parameters,
         include_cost=wishes.include_cost,
@@ -66,16 +63,6 @@ def _tool_kinds(fields: Fields) -> list[str]:
         return [*added, *(tool.type for tool in msgspec.json.decode(value, type=list[_Kind]))]
     except UNREADABLE as error:
         raise InvalidParams(f"`tools` must be a list of objects: {error}.", param="tools") from error
-
-
-def _prompt_bytes(fields: Fields, read: memoryview, previous: bytes) -> int:
-    told = sum(len(memoryview(fields[name])) for name in ("instructions", "tools", "text") if name in fields)
-    payload = sum(found.end() - found.start() for found in _PAYLOAD.finditer(read))
-    return told + len(read) - payload + len(previous)
-
-
-def _modalities(read: memoryview) -> frozenset[str]:
-    return frozenset({"text", *(_MEDIA[found.group()] for found in _ANY_MEDIA.finditer(read))})
 
 
 def _needs(asked: Asked, kinds: list[str]) -> tuple[str, ...]:
