@@ -1,7 +1,7 @@
 """Resolve the dependencies into `requirements/*.lock`: exact versions and hashes for every platform, no address of any index.
 
 `run.lock` is what `make run` and users install (with the embedded model's runtime); `dev.lock` adds what tests and checks need, at the same versions;
-`clients.lock` is a real client program, installed apart.
+`clients`, `sdks` and `frameworks` are real client programs, each installed apart.
 """
 
 import subprocess
@@ -24,4 +24,5 @@ def compile_lock(target: str, *sources: str) -> None:
 if __name__ == "__main__":
     compile_lock("run.lock", *PROJECT)
     compile_lock("dev.lock", *PROJECT, "--group", "dev", "-c", "requirements/run.lock")
-    compile_lock("clients.lock", "requirements/clients.in")
+    for name in ("clients", "sdks", "frameworks"):
+        compile_lock(f"{name}.lock", f"requirements/{name}.in")
