@@ -1,7 +1,8 @@
 """A gateway over providers of all four protocols: simulated ones, that refuse what the vendors refuse, and scripted ones. Fixture `four`.
 
-Models: `acme/over-KIND` has one simulated offer that speaks KIND (`chat`, `responses`, `messages`, `gemini`), `acme/everywhere` one of each, `acme/KIND-N`
-two scripted ones at `first-KIND` and `second-KIND`, the last `HASTY` of them with little patience. Nobody answers at the first offer of `acme/refused-KIND`.
+Models: `acme/over-KIND` has one simulated offer that speaks KIND (`chat`, `responses`, `messages`, `gemini`), `acme/everywhere` one of each,
+`acme/twins-KIND` two of KIND, `acme/KIND-N` two scripted ones at `first-KIND` and `second-KIND`, the last `HASTY` of them with little patience.
+Nobody answers at the first offer of `acme/refused-KIND`.
 """
 
 from collections.abc import Iterator
@@ -64,6 +65,9 @@ def four_toml(simulated: SimulatedProvider, upstream: Upstream) -> str:
             offers = [(f"{rank}-{kind}", kind, f"{kind}-{number}") for rank in ("first", "second")]
             parts.append(model(f"acme/{kind}-{number}", *offers, keys=QUICK if number >= SCRIPTED - HASTY else ""))
     parts.append(model("acme/bound", ("sim-messages", "messages", "claude-fable-5-1")))
+    for kind, name in UPSTREAM_MODELS.items():
+        parts.append(provider(f"twin-{kind}", kind, f"http://127.0.0.1:{simulated.port}/twin-{kind}"))
+        parts.append(model(f"acme/twins-{kind}", (f"sim-{kind}", kind, name), (f"twin-{kind}", kind, name)))
     everywhere = [(f"sim-{kind}", kind, name) for kind, name in UPSTREAM_MODELS.items()]
     parts.append(model("acme/everywhere", *everywhere, more=ALIASES))
     return "\n".join(parts)

@@ -144,6 +144,20 @@ def test_a_conversation_that_returns_to_its_first_vendor_has_its_state_again(fou
     assert len(thinking) >= 2
 
 
+@CLIENTS
+@pytest.mark.parametrize("kind", ["chat", "responses", "messages"])
+def test_encrypted_reasoning_is_not_held_against_a_caller_where_another_account_takes_over(
+    four, simulated, client, kind
+) -> None:
+    """As between OpenAI and Azure: neither can read what the other has encrypted."""
+    talk = Talk(four, client, f"acme/twins-{kind}:sim-{kind}").agent
+    turn(talk, 1)
+    first = talk.say(f"<<think again>>{ONE}<<say done>>")
+    talk.model = f"acme/twins-{kind}:twin-{kind}"
+    assert talk.results(first).text == "[simulated] done"
+    turn(talk, 2)
+
+
 # --- what clients drop
 
 

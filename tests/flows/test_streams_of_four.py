@@ -101,8 +101,10 @@ def test_each_delta_is_with_the_client_before_the_next_is_made(model, client, ki
 
 
 def until_said(stream: Open, word: str) -> None:
-    while word.encode() not in stream.event():
-        pass
+    event = b" "
+    while word.encode() not in event:
+        event = stream.event()
+        assert event, f"the stream ended without {word!r}"
 
 
 CALL_ITEM = {

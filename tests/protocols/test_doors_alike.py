@@ -1,7 +1,8 @@
 """What the gateway is asked, and what it tells, is the same at every door."""
 
 import json
-from collections.abc import Mapping
+import tracemalloc
+from collections.abc import Callable, Mapping
 from types import ModuleType
 from typing import Any
 
@@ -15,10 +16,12 @@ from trunkline.ir.request import Request
 from trunkline.ir.response import FinishReason
 from trunkline.ir.usage import Usage
 from trunkline.protocols.anthropic_messages import codec as messages
-from trunkline.protocols.codec import AnswerContext, Bill, RequestContext, Target
+from trunkline.protocols.codec import QUIRKS, AnswerContext, Bill, RequestContext, Target
+from trunkline.protocols.facts import facts_of
 from trunkline.protocols.gemini import codec as gemini
 from trunkline.protocols.openai_chat import codec as chat
 from trunkline.protocols.openai_responses import codec as responses
+from trunkline.protocols.rawjson import join, split
 
 DOORS: Mapping[str, ModuleType] = {module.NAME: module for module in (chat, messages, responses, gemini)}
 ASKING = RequestContext(request_id="req_1", secret=b"s", path_model="m")
@@ -99,3 +102,55 @@ def test_counts_of_our_own_are_shown_at_the_end_of_a_stream(door: ModuleType) ->
     last = counts(writer.end(Bill(cost=b"0.5")))[-1]
     assert [list(last.values()).count(number) for number in (31, 17)] == [1, 1]
     assert last["cost"] == 0.5
+
+
+@pytest.mark.parametrize(
+    "text", ["hi", 'so "quoted"\n', "\u043f\u0440\u0438\u0432\u0435\u0442 \U0001f600", "A" * 100_000]
+)
+def test_a_prompt_is_as_long_as_its_text_at_every_door(door: ModuleType, text: str) -> None:
+    length = len(text.encode())
+    assert facts(door, text).prompt_bytes == length
+    assert facts_of(door.read_request(asking(door, text), ASKING), frozenset()).prompt_bytes == length
+    escaped = json.dumps(json.loads(asking(door, text))).encode()
+    assert door.peek(escaped, ASKING, frozenset()).facts.prompt_bytes == length
+
+
+PICTURE = b"iVBOR" + b"A" * 4_000_000
+PARTS: Mapping[str, bytes] = {
+    chat.NAME: b'"messages":[{"role":"user","content":[{"type":"image_url","image_url":{"url":"data:image/png;base64,%b"}}]}]',
+    messages.NAME: b'"messages":[{"role":"user","content":[{"type":"image","source":{"type":"base64","media_type":"image/png","data":"%b"}}]}]',
+    responses.NAME: b'"input":[{"role":"user","content":[{"type":"input_image","image_url":"data:image/png;base64,%b"}]}]',
+    gemini.NAME: b'"contents":[{"parts":[{"inlineData":{"mimeType":"image/png","data":"%b"}}]}]',
+}  # fmt: skip
+
+
+def most_held(work: Callable[[], object]) -> int:
+    """Bytes that a piece of work holds at most."""
+    tracemalloc.start()
+    try:
+        held = work()
+        most = tracemalloc.get_traced_memory()[1]
+        del held
+        return most
+    finally:
+        tracemalloc.stop()
+
+
+def test_a_picture_is_no_text_and_looked_at_without_a_copy(door: ModuleType) -> None:
+    body = b'{"model":"m",%b}' % (PARTS[door.NAME] % PICTURE)
+    found = door.peek(body, ASKING, frozenset()).facts
+    assert (found.prompt_bytes, found.modalities) == (0, {"text", "image"})
+    assert most_held(lambda: door.peek(body, ASKING, frozenset())) < 200_000
+    assert most_held(lambda: door.read_request(body, ASKING)) < 200_000
+
+
+@pytest.mark.parametrize("name", list(DOORS))
+def test_a_picture_is_copied_once_into_the_body_that_is_sent(door: ModuleType, name: str) -> None:
+    request = door.read_request(b'{"model":"m",%b}' % (PARTS[door.NAME] % PICTURE), ASKING)
+    target = Target(protocol=name, upstream_model="up", quirks=QUIRKS[name])
+    assert most_held(lambda: DOORS[name].write_request(request, target)) < len(PICTURE) + 200_000
+
+
+def test_a_body_that_is_put_together_is_copied_once() -> None:
+    fields = split(b'{"model":"m","data":"%b"}' % PICTURE)
+    assert most_held(lambda: join(fields)) < len(PICTURE) + 200_000

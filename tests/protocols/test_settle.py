@@ -19,7 +19,7 @@ from trunkline.ir.parts import (
     ToolResult,
     Turn,
 )
-from trunkline.ir.request import Format, Reasoning, Request, Tool, ToolChoice
+from trunkline.ir.request import Format, Reasoning, Request, Tool, ToolChoice, WebSearch
 from trunkline.protocols.codec import ALL, CHAT, GEMINI, MESSAGES, QUIRKS, RESPONSES, Target
 from trunkline.protocols.settle import Settled, settle
 
@@ -348,3 +348,14 @@ def test_what_is_settled_is_settled(protocol: str) -> None:
     )  # fmt: skip
     once = settle(asked, target(protocol, max_output_tokens=8_000)).request
     assert settle(once, target(protocol, max_output_tokens=8_000)).request == once
+
+
+def test_what_the_provider_searched_goes_back_to_it_as_long_as_it_may_search() -> None:
+    run = ToolCall("s", "web_search", "{}", "server", carry=SIGNATURE)
+    found = ToolResult("s", "web_search", kind="server", carry=SIGNATURE)
+    asked = request(HELLO, Turn("assistant", (run, found, Text("Hi"))), web_search=WebSearch())
+    assert settle(asked, target(MESSAGES)).request.turns[1].parts == (run, found, Text("Hi"))
+    without = msgspec.structs.replace(asked, web_search=None)
+    assert settle(without, target(MESSAGES)).request.turns[1].parts == (Text("Hi"),)
+    own = msgspec.structs.replace(without, origin=MESSAGES)
+    assert settle(own, target(MESSAGES)).request.turns[1].parts == (run, found, Text("Hi"))

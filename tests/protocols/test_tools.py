@@ -1,13 +1,18 @@
 """A custom tool that went out as a function comes back as itself, piece by piece."""
 
+import re
+
 import msgspec
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from trunkline.ir.events import Delta, PartEnd, PartStart
-from trunkline.ir.parts import Text, ToolCall
-from trunkline.ir.request import Request, Tool
+from trunkline.ir.parts import Text, ToolCall, ToolResult, Turn
+from trunkline.ir.request import Request, Tool, ToolChoice
 from trunkline.ir.response import Candidate, Response
+from trunkline.protocols.codec import CHAT, GEMINI, MESSAGES, QUIRKS, RESPONSES, Target
+from trunkline.protocols.settle import settle
 from trunkline.protocols.tools import Unwrap, as_object, is_whole, restorer, unwrapped, wrapped_call
 
 TOOLS = (Tool(name="patch", kind="custom"), Tool(name="read", namespace="files"), Tool(name="plain"))
@@ -96,3 +101,54 @@ def test_arguments_become_an_object_whatever_the_model_wrote() -> None:
 
 def test_arguments_are_whole_when_their_object_is_closed() -> None:
     assert [is_whole(text) for text in ("", '{"a":{}', '{"a":{}}', "{} x")] == [False, False, True, False]
+
+
+ODD_NAMES = ("a.b", "a:b", "1st", "x" * 70, "lire_le_fichier_\u00e9", "-v", "mcp.files/read")
+WORDS = r"[a-zA-Z0-9_-]{1,64}"
+TAKEN = {CHAT: WORDS, RESPONSES: WORDS, MESSAGES: WORDS, GEMINI: r"[a-zA-Z_][a-zA-Z0-9_.-]{0,63}"}
+
+
+@pytest.mark.parametrize("protocol", list(TAKEN))
+def test_names_that_a_target_does_not_take_are_changed_on_the_way_and_back_on_the_way_back(protocol: str) -> None:
+    origin = CHAT if protocol == GEMINI else GEMINI
+    history = tuple(
+        turn
+        for at, name in enumerate(ODD_NAMES)
+        for turn in (
+            Turn("assistant", (ToolCall(f"c{at}", name, "{}"),)),
+            Turn("user", (ToolResult(f"c{at}", name, (Text("ok"),)),)),
+        )
+    )
+    asked = Request(
+        origin=origin,
+        model="m",
+        turns=history,
+        tools=tuple(Tool(name=name) for name in ODD_NAMES),
+        tool_choice=ToolChoice("required", ("a.b",)),
+    )
+    settled = settle(asked, Target(protocol=protocol, upstream_model="up", quirks=QUIRKS[protocol]))
+    sent = [tool.name for tool in settled.request.tools]
+    assert all(re.fullmatch(TAKEN[protocol], name) for name in sent)
+    assert len(set(sent)) == len(ODD_NAMES)
+    assert ("x" * 70 in sent, "1st" in sent) == (False, protocol != GEMINI)
+    assert settled.request.tool_choice == ToolChoice("required", (sent[0],))
+    parts = [part for turn in settled.request.turns for part in turn.parts]
+    assert [part.name for part in parts if isinstance(part, ToolCall)] == sent
+    assert [part.name for part in parts if isinstance(part, ToolResult)] == sent
+    assert "renamed" in {loss.action for loss in settled.losses}
+    restore = restorer(asked)
+    assert restore is not None
+    back = [restore.feed(PartStart(at, ToolCall("c", name))) for at, name in enumerate(sent)]
+    assert back == [PartStart(at, ToolCall("c", name)) for at, name in enumerate(ODD_NAMES)]
+
+
+def test_names_that_are_taken_stay_and_a_protocols_own_callers_know_theirs() -> None:
+    plain = Request(origin=GEMINI, model="m", turns=(), tools=(Tool(name="read-file_2"),))
+    for protocol in TAKEN:
+        assert (
+            settle(plain, Target(protocol=protocol, upstream_model="up", quirks=QUIRKS[protocol])).request.tools
+            == plain.tools
+        )
+    own = Request(origin=MESSAGES, model="m", turns=(), tools=(Tool(name="x" * 100),))
+    target = Target(protocol=MESSAGES, upstream_model="up", quirks=QUIRKS[MESSAGES])
+    assert settle(own, target).request.tools == own.tools

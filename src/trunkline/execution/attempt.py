@@ -39,24 +39,32 @@ MAX_TOLD = 1024
 """Characters of losses in a header."""
 
 
+class Try(msgspec.Struct, frozen=True):
+    """A step of the plan that is to be tried; `forgetting` without the reasoning of earlier turns, which its account could not open."""
+
+    step: Step
+    forgetting: bool = False
+
+
 class Attempting:
     """One attempt in flight. Lives from its sending to its `account`."""
 
     __slots__ = (
-        "_asked", "_exchange", "_gateway", "_include_cost", "_losses", "_reply", "_response", "_snapshot", "_started_at", "_started_ms",
+        "_asked", "_exchange", "_forgetting", "_gateway", "_include_cost", "_losses", "_reply", "_response", "_snapshot", "_started_at", "_started_ms",
         "_step", "_way", "bill", "committed", "failure", "finished", "offer", "seen",
     )  # fmt: skip
 
     def __init__(
-        self, gateway: Gateway, snapshot: Snapshot, exchange: Exchange, reply: Reply, asked: Asked, step: Step
+        self, gateway: Gateway, snapshot: Snapshot, exchange: Exchange, reply: Reply, asked: Asked, one: Try
     ) -> None:
         self._gateway = gateway
         self._snapshot = snapshot
         self._exchange = exchange
         self._reply = reply
         self._asked = asked
-        self._step = step
-        self.offer: Offer = step.offer
+        self._step = one.step
+        self._forgetting = one.forgetting
+        self.offer: Offer = one.step.offer
         """The offer that is tried."""
         include = asked.facts.include_cost
         self._include_cost = snapshot.policy.include_cost if include is None else include
@@ -79,7 +87,13 @@ class Attempting:
         gateway, asked, account = self._gateway, self._asked, self._snapshot.account(self.offer.provider)
         try:
             chosen = self._way = way(
-                asked, self._step, account, self._snapshot, self._exchange.id, int(self._started_ms // 1000)
+                asked,
+                self._step,
+                account,
+                self._snapshot,
+                self._exchange.id,
+                int(self._started_ms // 1000),
+                forgetting=self._forgetting,
             )
             bill = self.bill = Bill(
                 self._snapshot, self.offer, asked.facts, chosen.read_usage, self._started_ms, self._exchange.notes

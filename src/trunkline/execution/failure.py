@@ -11,6 +11,12 @@ from trunkline.ir.fault import Blame, Fault
 # Providers repeat a part of the key that they refuse, and the account it belongs to.
 _SECRET = re.compile(r"\b(?:(?:sk|key|gsk|xai|org|proj)[-_]|AIza)[A-Za-z0-9*_-]{6,}")
 MAX_WORDS = 500
+# Reasoning that another account made, which cannot be opened here: https://developers.openai.com/api/docs/guides/reasoning#encrypted-reasoning-items,
+# https://ai.google.dev/gemini-api/docs/thought-signatures.
+_STATE = re.compile(
+    r"encrypted content|encrypted_content|thought ?signature|signature.{0,40}(invalid|verif)|invalid.{0,20}signature",
+    re.IGNORECASE,
+)
 
 
 class Failure(msgspec.Struct, frozen=True):
@@ -26,6 +32,16 @@ class Failure(msgspec.Struct, frozen=True):
     def shown_message(self) -> str:
         """The words for records, logs and callers."""
         return _SECRET.sub("[key]", self.fault.message)[:MAX_WORDS]
+
+    @property
+    def is_of_this_offer(self) -> bool:
+        """The caller's request as it is, but another offer may take it: its protocol has a place for it, or the state in it is that one's own."""
+        return self.cause == "refused" or self.is_of_foreign_state
+
+    @property
+    def is_of_foreign_state(self) -> bool:
+        """The request brings reasoning that this account cannot open."""
+        return self.status == 400 and self.cause == "status" and _STATE.search(self.fault.message) is not None
 
     def without(self, keys: Iterable[str]) -> "Failure":
         """The same without the operator's keys, wherever the provider repeats them."""

@@ -4,13 +4,14 @@ In: the caller's bytes and a `Reply`. Out: nothing but the answer that was sent,
 """
 
 import asyncio
+from collections import deque
 from collections.abc import Callable
 from typing import Any
 
 from trunkline.catalog.types import Offer
 from trunkline.errors import InternalError, NoProviderAvailable, Overloaded, RequestError
 from trunkline.execution.asked import Asked, Door, asked_of, read
-from trunkline.execution.attempt import Attempting
+from trunkline.execution.attempt import Attempting, Try
 from trunkline.execution.blame import client_error
 from trunkline.execution.codecs import codec_of
 from trunkline.execution.conversations import Remembering
@@ -124,8 +125,11 @@ async def _attempts(
     task: "asyncio.Task[Any]",
 ) -> None:
     failures: list[tuple[Offer, Failure]] = []
-    for step in chosen.steps:
-        attempt = Attempting(gateway, snapshot, exchange, reply, asked, step)
+    steps = deque(Try(step) for step in chosen.steps)
+    while steps:
+        one = steps.popleft()
+        step = one.step
+        attempt = Attempting(gateway, snapshot, exchange, reply, asked, one)
         exchange.offer, exchange.provider, exchange.simulated = step.offer.id, step.offer.provider, step.offer.simulated
         reply.watch(_on_left(snapshot.policy.drain_cap_s, step.offer, task))
         try:
@@ -144,14 +148,17 @@ async def _attempts(
         if attempt.committed:
             telling.cut(failure)
             return
-        if failure.blame is Blame.CLIENT and failure.cause != "refused":
+        if failure.blame is Blame.CLIENT and not failure.is_of_this_offer:
             raise client_error(failure.status, failure.fault)
         failures.append((step.offer, failure))
-    told = [failure for _, failure in failures if failure.cause != "refused"]
+        if failure.is_of_foreign_state and not one.forgetting:
+            # When no other offer can open it, better an answer without that reasoning than none ever again.
+            steps.append(Try(step, forgetting=True))
+    told = [(offer, failure) for offer, failure in failures if failure.blame is not Blame.CLIENT]
     if not told:
-        # No offer's protocol has a place for it: the caller's to mend.
+        # No offer takes it as it is: the caller's to mend.
         raise client_error(failures[0][1].status, failures[0][1].fault)
-    raise final_error([(offer, failure) for offer, failure in failures if failure.cause != "refused"], exchange.model)
+    raise final_error(told, exchange.model)
 
 
 def _on_left(drain_cap_s: float, offer: Offer, task: "asyncio.Task[Any]") -> Callable[[], None]:

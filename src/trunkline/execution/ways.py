@@ -97,10 +97,20 @@ class Way(ABC):
         return STREAM_HEADERS
 
 
-def way(asked: Asked, step: Step, account: Account, snapshot: Snapshot, request_id: str, created_s: int) -> Way:
-    """The way of one attempt. The caller's own protocol is taken where the offer speaks it."""
+def way(
+    asked: Asked,
+    step: Step,
+    account: Account,
+    snapshot: Snapshot,
+    request_id: str,
+    created_s: int,
+    *,
+    forgetting: bool,
+) -> Way:
+    """The way of one attempt. The caller's own protocol is taken where the offer speaks it. `forgetting`: without earlier turns' reasoning."""
     offer = step.offer
-    if asked.protocol == CHAT and CHAT in offer.protocols and CHAT in account.base_urls and not asked.has_state:
+    has_state = asked.has_state or forgetting
+    if asked.protocol == CHAT and CHAT in offer.protocols and CHAT in account.base_urls and not has_state:
         return ChatWay(asked, step, account, created_s)
     protocol = protocol_for(account, offer, asked.protocol)
     if protocol is None:
@@ -112,7 +122,7 @@ def way(asked: Asked, step: Step, account: Account, snapshot: Snapshot, request_
         account, offer, snapshot.catalog.models[offer.model], protocol, stream=asked.facts.stream, request_id=request_id
     )
     missing = attributes(step.dropped + step.emulated)
-    as_it_is = not (missing or asked.has_state or asked.previous or asked.recalled or asked.door.array_framing)
+    as_it_is = not (missing or has_state or asked.previous or asked.recalled or asked.door.array_framing)
     if protocol == asked.protocol and as_it_is:
         return SameWay(asked, step, told, reasons=snapshot.catalog.models[offer.model].reasoning)
     if missing:
@@ -122,6 +132,8 @@ def way(asked: Asked, step: Step, account: Account, snapshot: Snapshot, request_
             max_stops=0 if "stop" in missing else told.quirks.max_stops,
         )
         told = msgspec.structs.replace(told, quirks=quirks)
+    if forgetting:
+        told = msgspec.structs.replace(told, quirks=msgspec.structs.replace(told.quirks, thinking_back="never"))
     return TranslatedWay(asked, step, told, edits(account, offer, protocol))
 
 

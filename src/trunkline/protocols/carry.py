@@ -13,7 +13,7 @@ from typing import Literal, Protocol
 
 import msgspec
 
-from trunkline.ir.parts import Carry, Opaque, Part, Thinking
+from trunkline.ir.parts import Carry, Citation, Opaque, Part, Thinking, ToolCall, ToolResult
 from trunkline.protocols.rawjson import Fields, join, split
 
 SEALED = "tl1e"
@@ -31,7 +31,7 @@ _NO_FIELDS: Fields = {}
 class Kept(msgspec.Struct, frozen=True, omit_defaults=True):
     """What a client's protocol has no place for. All of it belongs in the assistant turn where the slot or the call stands."""
 
-    before: tuple[Thinking | Opaque, ...] = ()
+    before: tuple[Thinking | Opaque | ToolCall | ToolResult, ...] = ()
     """Whole parts that stood right before the part that bears the slot, where the client returns no such parts."""
     carry: Carry | None = None
     """Of a part; which one, says `place`."""
@@ -52,7 +52,26 @@ class StateStore(Protocol):
     async def find(self, keys: tuple[str, ...]) -> Mapping[str, bytes]: ...
 
 
-_decoder = msgspec.json.Decoder(Kept)
+class _Result(msgspec.Struct, tag="ToolResult"):
+    """A `ToolResult` of what the provider ran, as it was encoded: such have no parts, whose views cannot be decoded."""
+
+    call_id: str
+    name: str = ""
+    is_error: bool = False
+    sources: tuple[Citation, ...] = ()
+    carry: Carry | None = None
+
+
+class _Read(msgspec.Struct):
+    """`Kept`, as it was encoded."""
+
+    before: tuple[Thinking | Opaque | ToolCall | _Result, ...] = ()
+    carry: Carry | None = None
+    place: Literal["self", "next"] = "self"
+    id: str = ""
+
+
+_decoder = msgspec.json.Decoder(_Read)
 
 
 def seal(kept: Kept, secret: bytes) -> str:
@@ -75,7 +94,7 @@ def unseal(text: str, secret: bytes) -> Kept | None:
     mac, data = sealed[:_MAC_BYTES], sealed[_MAC_BYTES:]
     if not hmac.compare_digest(mac, _mac(secret, data)[:_MAC_BYTES]):
         return NOTHING
-    return _decoder.decode(data)
+    return _kept(data)
 
 
 def store(kept: Kept, secret: bytes, keep: Callable[[str, bytes], None]) -> str:
@@ -98,7 +117,20 @@ def recall(call_id: str, states: Mapping[str, bytes], secret: bytes) -> Kept | N
     data = states.get(call_id)
     if data is None or not hmac.compare_digest(call_id, _key(secret, data)):
         return None
-    return _decoder.decode(data)
+    return _kept(data)
+
+
+def _kept(data: bytes) -> Kept:
+    found = _decoder.decode(data)
+    return Kept(tuple(map(_part, found.before)), found.carry, found.place, found.id)
+
+
+def _part(part: Thinking | Opaque | ToolCall | _Result) -> Thinking | Opaque | ToolCall | ToolResult:
+    if not isinstance(part, _Result):
+        return part
+    return ToolResult(
+        part.call_id, part.name, is_error=part.is_error, sources=part.sources, kind="server", carry=part.carry
+    )
 
 
 def put_before(parts: list[Part], kept: Kept) -> None:

@@ -157,8 +157,9 @@ def _tool(settling: Settling, tool: Tool) -> Tool | None:
     if tool.cache is not None and not quirks.cache_marks:
         settling.note("cache")
         tool = _replace(tool, cache=None)
-    if tool.namespace and target.protocol != settling.request.origin:
-        tool = _replace(tool, name=settling.names[tool.name], namespace="")
+    if target.protocol != settling.request.origin:
+        name = settling.name(tool.namespace, tool.name)
+        tool = tool if name == tool.name else _replace(tool, name=name, namespace="")
     if tool.kind == "custom" and not quirks.custom_tools:
         settling.emulate("custom_tools", FIELDS["custom_tools"].rules[MESSAGES].says)
         return wrapped(tool)

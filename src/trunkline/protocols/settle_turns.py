@@ -106,21 +106,29 @@ def _thinking(settling: Settling, part: Thinking) -> Thinking | None:
     return None
 
 
+def _may_return(settling: Settling, part: ToolCall | ToolResult) -> bool:
+    """What the provider ran goes back to it, from another protocol's caller only together with the tool: it may be refused without."""
+    if settling.request.origin != settling.target.protocol and settling.request.web_search is None:
+        return False
+    return settling.understands(part.carry)
+
+
 def _tool_call(settling: Settling, part: ToolCall) -> ToolCall | None:
-    if part.kind == "server" and not settling.understands(part.carry):
+    if part.kind == "server" and not _may_return(settling, part):
         settling.note("server_call")
         return None
     part = _unmarked(settling, part)
     if part.kind == "custom" and not settling.target.quirks.custom_tools:
         part = wrapped_call(part)
-    if part.namespace and part.name in settling.names:
-        part = _replace(part, name=settling.names[part.name], namespace="")
+    if part.kind != "server" and settling.request.origin != settling.target.protocol:
+        name = settling.called[part.id] = settling.name(part.namespace, part.name)
+        part = part if name == part.name else _replace(part, name=name, namespace="")
     call_id = fit_id(part.id, settling.target.quirks.tool_id)
     return part if call_id == part.id else _replace(part, id=call_id)
 
 
 def _tool_result(settling: Settling, part: ToolResult) -> ToolResult | None:
-    if part.kind == "server" and not settling.understands(part.carry):
+    if part.kind == "server" and not _may_return(settling, part):
         settling.note("server_call")
         return None
     part = _unmarked(settling, part)
@@ -132,6 +140,9 @@ def _tool_result(settling: Settling, part: ToolResult) -> ToolResult | None:
     if part.is_error and settling.target.protocol in (CHAT, RESPONSES):
         settling.note("is_error")
         part = _replace(part, parts=_marked_as_error(part.parts))
+    name = settling.called.get(part.call_id, part.name)
+    if name != part.name and part.name:
+        part = _replace(part, name=name)
     call_id = fit_id(part.call_id, settling.target.quirks.tool_id)
     return part if call_id == part.call_id else _replace(part, call_id=call_id)
 

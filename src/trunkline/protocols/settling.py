@@ -9,23 +9,37 @@ from trunkline.ir.request import Request
 from trunkline.protocols.carry import understands
 from trunkline.protocols.codec import Target
 from trunkline.protocols.fields import FIELDS, rule, word
-from trunkline.protocols.tools import qualified
+from trunkline.protocols.tools import fit_name, qualified
 
 
 class Settling:
     """Gathers losses while one request is fitted to one target."""
 
-    __slots__ = ("_losses", "names", "request", "target")
+    __slots__ = ("_foreign", "_losses", "called", "names", "request", "target")
 
     def __init__(self, request: Request, target: Target) -> None:
         self.request = request
         self.target = target
         self._losses: dict[tuple[str, str], Loss] = {}
-        foreign = request.origin != target.protocol
+        self._foreign = request.origin != target.protocol
         self.names = {
-            tool.name: qualified(tool.namespace, tool.name) for tool in request.tools if tool.namespace and foreign
+            tool.name: name
+            for tool in request.tools
+            if tool.kind in ("function", "custom") and (name := self.name(tool.namespace, tool.name)) != tool.name
         }
-        """Name of a tool -> the name with its namespace, where the target has no namespaces."""
+        """Name of a tool -> the name that the target is told, where that is another."""
+        self.called: dict[str, str] = {}
+        """Id of a call so far -> the name that the target is told."""
+
+    def name(self, namespace: str, name: str) -> str:
+        """A tool's name as the target is told it. A protocol's own callers know what it takes."""
+        if not self._foreign:
+            return name
+        full = qualified(namespace, name)
+        fit = fit_name(full, self.target.protocol)
+        if fit != full:
+            self._note("tools", "renamed", "the provider takes no such names; answers have the caller's own")
+        return fit
 
     def losses(self) -> tuple[Loss, ...]:
         return tuple(self._losses.values())

@@ -1,4 +1,4 @@
-"""Tools where they have no like: namespaces joined to names, free text wrapped into a function, ids in an alphabet of the vendor's.
+"""Tools where they have no like: namespaces joined to names, free text wrapped into a function, names and ids in an alphabet of the vendor's.
 
 In: canonical tools, calls and events. Out: what the target can be told, and the caller's own form again.
 """
@@ -14,6 +14,7 @@ from trunkline.ir.events import Delta, Event, PartStart
 from trunkline.ir.parts import Part, ToolCall
 from trunkline.ir.request import Request, Tool
 from trunkline.ir.response import Response
+from trunkline.protocols.codec import GEMINI
 from trunkline.protocols.rawjson import UNREADABLE
 
 _replace = msgspec.structs.replace
@@ -35,11 +36,30 @@ _NO_ARGUMENTS = msgspec.Raw(b"{}")
 _object_decoder = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _WORDS = re.compile(r"[a-zA-Z0-9_-]{1,64}")
 _NINE = re.compile(r"[a-zA-Z0-9]{9}")
+# https://ai.google.dev/api/caching#FunctionDeclaration: a letter or an underscore first, 64 at most; whether colons are taken differs by version.
+_GOOGLES_NAMES = re.compile(r"[a-zA-Z_][a-zA-Z0-9_.-]{0,63}")
+_TAKEN_BY_ALL = re.compile(r"[a-zA-Z_][a-zA-Z0-9_-]{0,63}")
+_OTHER_LETTERS = re.compile(r"[^a-zA-Z0-9_-]")
+_KEPT = 54
+"""Letters of a name that had to change; with what is put around it, it has 64 at most."""
 
 
 def qualified(namespace: str, name: str) -> str:
     """One name for a tool in a namespace, e.g. `files__read`."""
     return f"{namespace}{_SEPARATOR}{name}" if namespace else name
+
+
+def fit_name(name: str, protocol: str) -> str:
+    """A name that the protocol takes: of Gemini it may have dots, of the others none. The same name always becomes the same, and no other does."""
+    taken = _GOOGLES_NAMES if protocol == GEMINI else _WORDS
+    return name if taken.fullmatch(name) or not name else _taken_by_all(name)
+
+
+def _taken_by_all(name: str) -> str:
+    """The reader of a history, and the model, can still tell what it was; the digest keeps `a.b` and `a:b` apart."""
+    plain = _OTHER_LETTERS.sub("_", name[:_KEPT])
+    first = "" if plain[0].isalpha() or plain[0] == "_" else "_"
+    return f"{first}{plain}_{hashlib.sha256(name.encode(errors='replace')).hexdigest()[:8]}"
 
 
 def wrapped(tool: Tool) -> Tool:
@@ -166,10 +186,15 @@ class Restore:
 def restorer(request: Request) -> Restore | None:
     """What the answer's tool calls have to go through on their way to the caller of `request`; None, as nearly always, where they need not."""
     custom = frozenset(tool.name for tool in request.tools if tool.kind == "custom")
-    spaced = {
-        qualified(tool.namespace, tool.name): (tool.namespace, tool.name) for tool in request.tools if tool.namespace
-    }
-    return Restore(custom, spaced) if custom or spaced else None
+    renamed: dict[str, tuple[str, str]] = {}
+    for tool in request.tools:
+        full = qualified(tool.namespace, tool.name)
+        if tool.namespace:
+            renamed[full] = (tool.namespace, tool.name)
+        if full and not _TAKEN_BY_ALL.fullmatch(full):
+            # Not for every target, but then nothing has this name.
+            renamed[_taken_by_all(full)] = (tool.namespace, tool.name)
+    return Restore(custom, renamed) if custom or renamed else None
 
 
 def unwrapped(arguments: str) -> str:

@@ -8,11 +8,11 @@ import pytest
 
 from tests.protocols.openai_chat.chat_golden import CONTEXT, NO_BILL, SECRET, Kept, answer_context, asked, written
 from trunkline.ir.fold import unfold
-from trunkline.ir.parts import Carry, Opaque, Part, Text, Thinking, ToolCall, ToolResult
+from trunkline.ir.parts import Carry, Citation, Opaque, Part, Text, Thinking, ToolCall, ToolResult
 from trunkline.ir.request import Reasoning
 from trunkline.ir.response import Candidate, FinishReason, Response
 from trunkline.protocols.carry import stored_ids
-from trunkline.protocols.codec import GEMINI, MESSAGES, RequestContext
+from trunkline.protocols.codec import GEMINI, MESSAGES, RESPONSES, RequestContext
 from trunkline.protocols.openai_chat import codec
 from trunkline.protocols.sse import data_of, events
 
@@ -70,7 +70,7 @@ def returned(message: dict[str, Any], store: Kept, *, keep: set[str]) -> list[Pa
     states = {name: store[name] for name in stored_ids(body) if name in store}
     request = codec.read_request(body, RequestContext(request_id="req_2", secret=SECRET, states=states))
     answers = [part for turn in request.turns[2:] for part in turn.parts]
-    calls = [part for part in request.turns[1].parts if isinstance(part, ToolCall)]
+    calls = [part for part in request.turns[1].parts if isinstance(part, ToolCall) and part.kind != "server"]
     assert [part.call_id for part in answers if isinstance(part, ToolResult)] == [call.id for call in calls]
     return list(request.turns[1].parts)
 
@@ -182,3 +182,23 @@ def test_a_context_without_states_reads_a_lost_id_as_any_other() -> None:
     body = {"model": "m", "messages": [{"role": "assistant", "tool_calls": [call]}]}
     request = codec.read_request(json.dumps(body).encode(), CONTEXT)
     assert request.turns[0].parts == (ToolCall("tl1s" + "a" * 24, "f"),)
+
+
+@pytest.mark.parametrize("told", [whole, streamed])
+@pytest.mark.parametrize("keep", [{"content", "reasoning_details"}, {"content", "tool_calls"}])
+def test_what_a_provider_searched_comes_back_with_what_it_found(told: Any, keep: set[str]) -> None:
+    state = Carry(MESSAGES, msgspec.Raw(b'{"content":[{"encrypted_content":"Eq"}]}'))
+    search = ToolCall("srvtoolu_1", "web_search", '{"query":"Rome"}', "server", carry=state)
+    found = ToolResult(
+        "srvtoolu_1", "web_search", kind="server", sources=(Citation(url="https://acme.example"),), carry=state
+    )
+    store = Kept()
+    message = told(answer(search, found, Text("It rains."), CALL), store)
+    parts = returned(message, store, keep=keep)
+    assert parts[:3] == [search, found, Text("It rains.")]
+
+
+@pytest.mark.parametrize("told", [whole, streamed])
+def test_a_search_that_nobody_wants_back_leaves_nothing(told: Any) -> None:
+    search = ToolCall("ws_1", "web_search", "{}", "server", carry=Carry(RESPONSES, msgspec.Raw(b"{}")))
+    assert "reasoning_details" not in told(answer(search, Text("It rains.")), Kept())

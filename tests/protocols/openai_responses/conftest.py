@@ -110,7 +110,8 @@ def comparable_answer(body: dict[str, Any]) -> dict[str, Any]:
 def _without_own(item: dict[str, Any]) -> dict[str, Any]:
     own = ("id", "status") if item["type"] in ("message", "reasoning", "function_call", "custom_tool_call") else ("id",)
     item = {key: value for key, value in item.items() if key not in own}
-    if item["type"] == "reasoning" and not item.get("encrypted_content"):
+    sealed = (item.get("encrypted_content") or "tl1e").startswith("tl1e")
+    if item["type"] == "reasoning" and sealed:
         shown = item.get("summary") or item.get("content") or []
         return {"type": "reasoning", "text": "".join(piece["text"] for piece in shown)}
     return item

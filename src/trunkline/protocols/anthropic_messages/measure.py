@@ -134,4 +134,5 @@ def _roughly(messages: msgspec.Raw) -> tuple[int, frozenset[str]]:
         raise InvalidParams(f"`messages` is not right: {error}.", param="messages") from error
     blocks = [block for message in decoded if isinstance(message.content, list) for block in message.content]
     inner = [one for block in blocks if isinstance(block.content, list) for one in block.content]
-    return size, _TEXT_ONLY | {_modality(one.type, one.source) for one in (*blocks, *inner)}
+    found: tuple[_Outer | _Kind, ...] = (*blocks, *inner)
+    return size, _TEXT_ONLY | {_modality(one.type, one.source) for one in found}

@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from trunkline.ir.parts import Logprob, Media, Opaque, Part, Refusal, Text, Thinking, ToolCall
+from trunkline.ir.parts import Logprob, Media, Opaque, Part, Refusal, Text, Thinking, ToolCall, ToolResult
 from trunkline.ir.response import Candidate, Response
 from trunkline.protocols.codec import AnswerContext, Bill, own_id
 from trunkline.protocols.openai_chat import pieces_out
@@ -134,12 +134,17 @@ class _Message:
 
     def call(self, part: ToolCall) -> None:
         if part.kind == "server":
+            self._details += self._slots.searched(part)
             return
         call_id = self._slots.call_id(part)
         if part.carry is not None and pieces_out.is_foreign(part.carry):
             self._details += self._slots.beside(part.carry, call_id)
         arguments = part.arguments if part.kind == "custom" else part.arguments or "{}"
         self._calls.append(pieces_out.call(part, call_id, arguments))
+
+    def result(self, part: ToolResult) -> None:
+        """Of a search that the provider ran."""
+        self._details += self._slots.searched(part)
 
     def media(self, part: Media) -> None:
         if part.kind == "audio":
@@ -160,6 +165,7 @@ _PUT: dict[type, Any] = {
     Refusal: _Message.refusal,
     Thinking: _Message.thinking,
     ToolCall: _Message.call,
+    ToolResult: _Message.result,
     Media: _Message.media,
     Opaque: _Message.opaque,
 }

@@ -8,9 +8,9 @@ from typing import Any
 
 import msgspec
 
-from trunkline.ir.parts import Carry, Opaque, Part, Thinking, ToolCall
+from trunkline.ir.parts import Carry, Opaque, Part, Thinking, ToolCall, ToolResult
 from trunkline.protocols.carry import SEALED, Kept, put_before, seal, store, understands, unseal
-from trunkline.protocols.codec import AnswerContext
+from trunkline.protocols.codec import MESSAGES, AnswerContext
 from trunkline.protocols.openai_chat import NAME
 
 Detail = dict[str, Any]
@@ -102,7 +102,7 @@ class Slots:
 
     def __init__(self, context: AnswerContext) -> None:
         self._context = context
-        self._before: list[Thinking | Opaque] = []
+        self._before: list[Thinking | Opaque | ToolCall | ToolResult] = []
         self._count = 0
 
     def plain(self, part: Thinking) -> list[Detail]:
@@ -112,12 +112,19 @@ class Slots:
             self._before.append(part)
         return [self._numbered(detail) for detail in own]
 
-    def hidden(self, part: Thinking | Opaque) -> list[Detail]:
+    def hidden(self, part: Thinking | Opaque | ToolCall | ToolResult) -> list[Detail]:
         """Details of a part that has ended: none if nothing of it has to come back."""
         if part.carry is None:
             return []
         self._before.append(part)
         return [self._sealed(Kept(before=(part,)))]
+
+    def searched(self, part: ToolCall | ToolResult) -> list[Detail]:
+        """Of a call that the provider ran, or its result. Anthropic alone wants these back: what was found is in them, encrypted.
+
+        https://platform.claude.com/docs/en/agents-and-tools/tool-use/web-search-tool#response
+        """
+        return self.hidden(part) if part.carry is not None and understands(part.carry, MESSAGES, "") else []
 
     def beside(self, carry: Carry, call_id: str = "") -> list[Detail]:
         """The detail for the carry of a text, or of a call that the caller knows as `call_id`."""

@@ -62,15 +62,16 @@ def measured(messages: msgspec.Raw) -> tuple[int, frozenset[str]]:
     except UNREADABLE:
         return _roughly(messages)
     size = 0
-    kinds: set[str] | None = None
+    kinds: set[str] = set()
     for message in decoded:
         content = message.content
-        if type(content) is str:
+        if isinstance(content, str):
             size += bytes_of(content)
         elif content:
-            kinds = kinds or set()
             size += sum(_part(part, kinds) for part in content)
-        if message.tool_calls or message.reasoning_content or message.reasoning or message.refusal or message.function_call:
+        if message.tool_calls or message.function_call:
+            size += _calls(message)
+        if message.reasoning_content or message.reasoning or message.refusal:
             size += _beside(message)
     return size, _TEXT_ONLY | kinds if kinds else _TEXT_ONLY
 
@@ -82,11 +83,14 @@ def _part(part: _Part, kinds: set[str]) -> int:
     return bytes_of(part.text or part.refusal or "")
 
 
+def _calls(message: _Message) -> int:
+    calls = [call.function or call.custom for call in message.tool_calls or ()]
+    return sum(_call(call) for call in (*calls, message.function_call) if call is not None)
+
+
 def _beside(message: _Message) -> int:
     """Reasoning often comes under two names."""
-    calls = [call.function or call.custom for call in message.tool_calls or ()]
-    said = sum(_call(call) for call in (*calls, message.function_call) if call is not None)
-    return said + bytes_of(message.reasoning_content or message.reasoning or "") + bytes_of(message.refusal or "")
+    return bytes_of(message.reasoning_content or message.reasoning or "") + bytes_of(message.refusal or "")
 
 
 def _call(said: _Said) -> int:

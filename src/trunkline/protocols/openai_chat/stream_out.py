@@ -10,7 +10,7 @@ import msgspec
 
 from trunkline.errors import RequestError
 from trunkline.ir.events import Cited, Delta, Event, Finish, PartEnd, PartStart, Start, UsageSeen
-from trunkline.ir.parts import Carry, Logprob, Media, Opaque, Part, Refusal, Text, Thinking, ToolCall
+from trunkline.ir.parts import Carry, Logprob, Media, Opaque, Part, Refusal, Text, Thinking, ToolCall, ToolResult
 from trunkline.protocols.codec import AnswerContext, Bill, own_id
 from trunkline.protocols.openai_chat import pieces_out
 from trunkline.protocols.openai_chat.answer_out import BETWEEN_THOUGHTS, ID_KIND, shows_thinking
@@ -35,7 +35,7 @@ class _Sent(msgspec.Struct):
     between: bytes = b""
     after: bytes = _AFTER
     pieces: list[str] | None = None
-    """Of reasoning, whose whole text may have to be sealed."""
+    """Of reasoning, and of calls that the provider ran: their whole text may have to be sealed."""
     has_text: bool = False
     call_id: str = ""
     offset: int = 0
@@ -130,6 +130,8 @@ class ChatWriter:
     def _start_call(self, sent: _Sent) -> bytes:
         call, candidate = sent.part, self._candidates[sent.choice]
         assert isinstance(call, ToolCall)
+        if call.kind == "server":
+            sent.pieces = []
         if call.kind == "server" or (self._legacy and candidate.calls):
             return _NOTHING
         number = candidate.calls
@@ -230,12 +232,22 @@ class ChatWriter:
     def _end_call(self, sent: _Sent, carry: Carry | None) -> bytes:
         call, empty = sent.part, _NOTHING
         assert isinstance(call, ToolCall)
+        if call.kind == "server":
+            whole = _replace(call, arguments=call.arguments + "".join(sent.pieces or ()), carry=carry)
+            return self._details(sent.choice, self._candidates[sent.choice].slots.searched(whole))
         if sent.before and not sent.has_text and call.kind == "function":
             # Clients parse it.
             empty = b"%b%b%b" % (sent.before, b'"{}"', sent.after)
         if carry is None or carry is call.carry or not pieces_out.is_foreign(carry) or not sent.call_id:
             return empty
         return empty + self._details(sent.choice, self._candidates[sent.choice].slots.beside(carry, sent.call_id))
+
+    def _end_result(self, sent: _Sent, carry: Carry | None) -> bytes:
+        """Of a search that the provider ran."""
+        result = sent.part
+        assert isinstance(result, ToolResult)
+        whole = result if carry is result.carry else _replace(result, carry=carry)
+        return self._details(sent.choice, self._candidates[sent.choice].slots.searched(whole))
 
     def _see_finish(self, event: Finish) -> bytes:
         begun = self._begin(event.choice)
@@ -284,6 +296,7 @@ _END: dict[type, Callable[[ChatWriter, _Sent, Carry | None], bytes]] = {
     Text: ChatWriter._end_text,
     Thinking: ChatWriter._end_thinking,
     ToolCall: ChatWriter._end_call,
+    ToolResult: ChatWriter._end_result,
 }
 
 

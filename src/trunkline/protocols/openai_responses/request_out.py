@@ -12,7 +12,7 @@ from trunkline.ir.loss import Loss
 from trunkline.ir.parts import Media, Opaque, Refusal, Text, Thinking, ToolCall, ToolResult, Turn
 from trunkline.ir.request import Reasoning, Request, Tool, ToolChoice, WebSearch
 from trunkline.protocols.carry import carried
-from trunkline.protocols.codec import RESPONSES, Target, UpstreamBody
+from trunkline.protocols.codec import GEMINI, MESSAGES, RESPONSES, Target, UpstreamBody
 from trunkline.protocols.media import Blobs
 from trunkline.protocols.openai_responses import parts_out
 from trunkline.protocols.openai_responses.parts_out import Wire
@@ -54,7 +54,7 @@ def _body(request: Request, target: Target, items: "_Items") -> Wire:
     _write_fields(request, wire, items)
     _write_tools(request, wire)
     _write_text(request, wire)
-    if request.reasoning is not None and (said := _reasoning(request.reasoning)):
+    if request.reasoning is not None and (said := _reasoning(request.reasoning, request.origin)):
         wire["reasoning"] = said
     include = _include(request)
     if include:
@@ -109,13 +109,16 @@ def _include(request: Request) -> list[str]:
     return [word for word, is_wanted in wanted.items() if is_wanted]
 
 
-def _reasoning(asked: Reasoning) -> Wire:
+def _reasoning(asked: Reasoning, origin: str) -> Wire:
     said: Wire = {}
     if asked.enabled is False:
         said["effort"] = "none"
     elif asked.effort:
         said["effort"] = asked.effort
-    summary = asked.summary or ("auto" if asked.shown else "")
+    # Whoever asks Messages or Gemini to think is shown it, unless it says otherwise; Chat's `reasoning_effort` never promised that, and
+    # OpenAI gives summaries to verified organisations only: https://help.openai.com/en/articles/10910291-api-organization-verification.
+    shown = asked.shown or (asked.shown is None and origin in (MESSAGES, GEMINI))
+    summary = asked.summary or ("auto" if shown else "")
     if summary and asked.enabled is not False:
         said["summary"] = summary
     return said

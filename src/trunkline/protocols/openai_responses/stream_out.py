@@ -358,8 +358,8 @@ class StreamWriter:
             item["encrypted_content"] = seal(Kept(before=(whole,), place="next"), self._context.secret)
         elif text or carry is not None:
             item["summary"] = [{"type": "summary_text", "text": text}] if text else []
-            if carry is not None:
-                item["encrypted_content"] = seal(Kept(carry=carry), self._context.secret)
+            # Also without a carry: OpenAI would look for an item of an id of ours, and find none. A seal says that it is not theirs.
+            item["encrypted_content"] = seal(Kept(carry=carry), self._context.secret)
         return out + self._done(state.content, {**item, "id": state.id})
 
     # Calls
