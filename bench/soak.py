@@ -9,12 +9,14 @@ against the requests sent. Exit code 1 where one is broken.
 import argparse
 import asyncio
 import contextlib
+import json
 import os
 import random
 import shutil
 import signal
 import sys
 import time
+import urllib.request
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from functools import partial
@@ -151,15 +153,27 @@ def _descriptors(pid: int) -> Iterator[str]:
             yield os.readlink(entry.path)
 
 
+def open_requests(port: int) -> int:
+    """As the gateway tells it."""
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/readyz", timeout=5) as answer:  # our own server
+        open_now: int = json.load(answer)["requests"]["open"]
+    return open_now
+
+
 def look_at_rest(pid: int, port: int, upstream_port: int) -> Look:
-    """Waits, a bounded time, until no client is left and two looks agree."""
+    """Waits, a bounded time, until no client and no request is left (answers of those who left are read on for their usage), and two looks agree."""
     last, until = look(pid, port, upstream_port), time.monotonic() + _QUIET_S
     while time.monotonic() < until:
         time.sleep(0.5)
         now = look(pid, port, upstream_port)
-        if not now.client_sockets and (now.descriptors, now.upstream_sockets) == (
-            last.descriptors,
-            last.upstream_sockets,
+        if (
+            not now.client_sockets
+            and not open_requests(port)
+            and (now.descriptors, now.upstream_sockets)
+            == (
+                last.descriptors,
+                last.upstream_sockets,
+            )
         ):
             return now
         last = now

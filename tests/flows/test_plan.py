@@ -175,7 +175,7 @@ def test_more_output_than_an_offer_gives_is_refused_with_the_limit(model_of) -> 
 def test_a_prompt_beyond_the_context_is_refused_with_the_sizes(model_of) -> None:
     answer = model_of("small").ask("x" * 2000)
     assert answer.status == 413
-    assert "prompt is too long: 127 tokens > 100 maximum" in answer.error["message"]
+    assert "prompt is too long: 125 tokens > 100 maximum" in answer.error["message"]
 
 
 def test_a_prompt_in_escaped_letters_is_not_counted_by_their_escapes(model_of) -> None:

@@ -69,8 +69,10 @@ class Reply:
         self._caller.common += b"".join([b"%b: %b\r\n" % header for header in headers])
 
     def watch(self, on_left: Callable[[], None]) -> None:
-        """Whom to tell, once, when the caller leaves; a later call only changes who is told."""
+        """Whom to tell, once, when the caller leaves (also if it has); a later call only changes who is told."""
         self._on_left = on_left
+        if self.left:
+            on_left()
 
     def keep_alive(self, every_s: float, sign: Callable[[], bytes], headers: Headers) -> None:
         """From now on send a sign of life whenever nothing was sent for so long; `headers` are the stream's. For streams only."""
