@@ -9,9 +9,10 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
+# With extras: pip looks at the newest `package[extra]` before it minds the pin of `package`, and refuses what has no hash here.
 COMPILE = [
     sys.executable, "-m", "uv", "pip", "compile", "--quiet", "--universal", "--python-version", "3.11", "--generate-hashes",
-    "--no-emit-index-url", "--no-emit-find-links", "--no-header", "--no-annotate", "--upgrade",
+    "--no-emit-index-url", "--no-emit-find-links", "--no-header", "--no-annotate", "--no-strip-extras", "--upgrade",
 ]  # fmt: skip
 PROJECT = ("pyproject.toml", "--extra", "embedded", "requirements/build.in")
 
