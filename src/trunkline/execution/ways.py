@@ -191,14 +191,11 @@ class ChatWay(Way):
         return seen
 
     def written(self, bill: Bill, earlier: list[Attempt], *, include_cost: bool) -> bytes:
-        if not include_cost or bill.usage is None:
+        usage = bill.usage
+        if not include_cost or usage is None:
             return self._body
-        try:
-            return answer.put_cost(self._body, self._answer.usage or write_usage(bill.usage), *bill.written(earlier))
-        except UNREADABLE as error:
-            # What goes wrong while adding marks the record, and never reaches the caller.
-            bill.notes.append(f"cost could not be put in: {error}")
-            return self._body
+        told = self._answer.usage or write_usage(usage)
+        return _harmlessly(bill, self._body, lambda: answer.put_cost(self._body, told, *bill.written(earlier)))
 
     def streaming(
         self,
@@ -267,11 +264,9 @@ class SameWay(_CodecWay):
     def written(self, bill: Bill, earlier: list[Attempt], *, include_cost: bool) -> bytes:
         if not include_cost or bill.usage is None:
             return self._body
-        try:
-            return cost_in.put_into_body(self.protocol, self._body, *bill.written(earlier))
-        except UNREADABLE as error:
-            bill.notes.append(f"cost could not be put in: {error}")
-            return self._body
+        return _harmlessly(
+            bill, self._body, lambda: cost_in.put_into_body(self.protocol, self._body, *bill.written(earlier))
+        )
 
     def streaming(
         self,
@@ -379,6 +374,15 @@ def _edited(body: bytes, changes: Edits) -> bytes:
         if name in fields and new not in fields:
             fields[new] = fields.pop(name)
     return join(fields)
+
+
+def _harmlessly(bill: Bill, body: bytes, edited: Callable[[], bytes]) -> bytes:
+    """The edited body. What goes wrong while adding marks the record, and never reaches the caller."""
+    try:
+        return edited()
+    except UNREADABLE as error:
+        bill.notes.append(f"cost could not be put in: {error}")
+        return body
 
 
 def _with_word(value: msgspec.Raw | None, word: str) -> msgspec.Raw:
