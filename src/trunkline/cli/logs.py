@@ -35,4 +35,6 @@ class _WhenFirstUsed:
             structlog.processors.format_exc_info,
             renderer,
         ]
-        return structlog.wrap_logger(structlog.PrintLogger(self._stream), processors=processors, process=self._process)
+        # A line in one write: several processes share this stream, and an end of line that is written apart may find
+        # another's line before it.
+        return structlog.wrap_logger(structlog.WriteLogger(self._stream), processors=processors, process=self._process)
