@@ -16,7 +16,8 @@ from trunkline.errors import (
 )
 from trunkline.ir.facts import RequestFacts
 from trunkline.routing.health import UNMEASURED, Figures
-from trunkline.routing.plan import Plan, plan
+from trunkline.routing.plan import plan
+from trunkline.routing.types import Plan
 
 CHAT = "openai.chat"
 MODEL = Model(

@@ -31,7 +31,7 @@ from trunkline.protocols.rawjson import UNREADABLE
 from trunkline.providers.accounts import endpoint
 from trunkline.records.types import Attempt, Intent
 from trunkline.routing.health import Sample
-from trunkline.routing.plan import Step
+from trunkline.routing.types import Step
 
 MAX_ANSWER_BYTES = 64 * 1024 * 1024
 MAX_ERROR_BYTES = 1024 * 1024

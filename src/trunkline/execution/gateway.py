@@ -17,7 +17,7 @@ from trunkline.providers.accounts import Absent, Account
 from trunkline.providers.google_tokens import GoogleTokens
 from trunkline.records.types import RecordSink
 from trunkline.routing.health import Health
-from trunkline.routing.plan import Eligible, Plan
+from trunkline.routing.types import Eligible, Plan
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,9 @@ from trunkline.errors import InvalidModel, ModelNotSupported
 from trunkline.execution.gateway import Gateway, RememberedPlan, Snapshot
 from trunkline.ir.facts import RequestFacts
 from trunkline.providers.accounts import Absent
-from trunkline.routing.plan import Plan, eligible, order
+from trunkline.routing.eligible import eligible
+from trunkline.routing.order import order
+from trunkline.routing.types import Plan
 
 MAX_MODEL_NAME = 256
 ORDER_HOLDS_S = 0.1

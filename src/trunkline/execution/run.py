@@ -22,7 +22,7 @@ from trunkline.execution.gateway import Gateway, Snapshot
 from trunkline.execution.planning import MAX_MODEL_NAME, plan
 from trunkline.execution.respond import JSON_HEADERS, STREAM_HEADERS, Headers, Reply
 from trunkline.ir.fault import Blame
-from trunkline.routing.plan import Plan
+from trunkline.routing.types import Plan
 
 CLIENT_LEFT = 499
 """nginx's word for a caller that closed the connection; it only stands in records."""

@@ -39,7 +39,7 @@ from trunkline.protocols.rawjson import UNREADABLE, is_null, join, raw, split
 from trunkline.providers.accounts import Account
 from trunkline.providers.targets import Edits, edits, protocol_for, target
 from trunkline.records.types import Attempt
-from trunkline.routing.plan import Step
+from trunkline.routing.types import Step
 
 
 class Sent(msgspec.Struct, frozen=True):

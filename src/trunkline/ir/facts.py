@@ -2,6 +2,8 @@
 
 import msgspec
 
+from trunkline.ir.wish import NO_WISH, RoutingWish
+
 
 class RequestFacts(msgspec.Struct, frozen=True):
     """The facts of one request. `parameters` are names of the catalog's vocabulary that the caller set to something."""
@@ -24,3 +26,5 @@ class RequestFacts(msgspec.Struct, frozen=True):
     wants_usage: bool = False
     """The caller asked for the usage event of a stream."""
     session_id: str = ""
+    """What the caller names the conversation, in whatever field: keeps its turns together."""
+    wish: RoutingWish = NO_WISH

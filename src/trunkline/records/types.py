@@ -35,6 +35,14 @@ class Attempt(msgspec.Struct, frozen=True, omit_defaults=True):
     reused_connection: bool = False
     protocol: str = "openai.chat"
     """The one that was spoken with the provider."""
+    kind: Literal["plain", "hedge", "rescue", "probe"] = "plain"
+    """Why it was made: a `hedge` beside a silent one, a `rescue` of a stream that broke, a `probe` of ours."""
+    key: str = ""
+    """Which of the provider's keys: `#2` is the second. Never the key."""
+    decision: str = ""
+    """What was done about its failure, see `execution.decide`."""
+    after_leaving: Literal["", "cancelled", "drained"] = ""
+    """What became of it when the caller had left."""
 
 
 class Candidate(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
