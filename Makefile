@@ -18,7 +18,7 @@ demo: $(VENV)/.run  ## the gateway over simulated providers with the figures of 
 	@$(BIN)/trunkline demo
 
 .PHONY: test
-test: $(VENV)/.dev lint types  ## everything that CI runs
+test: $(VENV)/.dev $(VENV)/.debian lint types  ## everything that CI runs
 	$(PYTEST)
 
 .PHONY: lint
@@ -33,6 +33,14 @@ types: $(VENV)/.dev
 .PHONY: bench
 bench: $(VENV)/.dev  ## CPU per request and event, latency, memory, start time, beside nginx and peers
 	$(BIN)/python -m bench
+
+.PHONY: bench-pages
+bench-pages: $(VENV)/.dev  ## server time of each page on a large store, and what page views do to the API's latency
+	$(BIN)/python -m bench.pages
+
+.PHONY: screenshots
+screenshots: $(VENV)/.dev $(VENV)/.debian  ## every page on demo traffic, light and dark, wide and narrow
+	$(BIN)/python scripts/screenshots.py
 
 .PHONY: soak
 soak: $(VENV)/.dev  ## ten minutes of load with callers that leave: memory and descriptors must not grow
@@ -78,3 +86,7 @@ $(VENV)/.dev: requirements/dev.lock pyproject.toml | $(BIN)/python
 	@$(PIP) install --require-hashes -r requirements/dev.lock
 	@$(PIP) install --no-deps --no-build-isolation -e .
 	@touch $@ $(VENV)/.run
+
+$(VENV)/.debian: scripts/debian.py | $(BIN)/python
+	@$(BIN)/python scripts/debian.py chromium nginx
+	@touch $@

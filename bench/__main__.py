@@ -16,6 +16,7 @@ import msgspec
 
 from bench import gateway, rows, translation
 from bench.certificate import make_certificate
+from bench.decision import decisions
 from bench.measure import cores
 from bench.plot import latency_svg
 from bench.procs import allow_open_files
@@ -24,7 +25,7 @@ from bench.stacks import available
 from bench.types import Report
 
 HERE = Path(__file__).resolve().parent
-PHASES = ("memory", "requests", "events", "tls", "translation")
+PHASES = ("memory", "requests", "events", "tls", "translation", "routing")
 
 
 def main(argv: Sequence[str]) -> int:
@@ -59,7 +60,7 @@ def measure(plan: rows.Plan, extent: translation.Extent, *, peers: bool, pin: bo
     work = HERE / ".work"
     say("getting the stacks")
     wanted = only.split(",") if only else [*PHASES]
-    found, notes = available(work, peers and wanted != ["translation"], python)
+    found, notes = available(work, peers and not {"translation", "routing"}.issuperset(wanted), python)
     lab = rows.Lab(plan, work, cores(pin), say)
     if "memory" in wanted:
         rows.start_and_memory(lab, found)
@@ -71,6 +72,8 @@ def measure(plan: rows.Plan, extent: translation.Extent, *, peers: bool, pin: bo
         rows.with_tls(lab, found, make_certificate(work))
     if "translation" in wanted:
         translation.translation(lab, extent, python)
+    if "routing" in wanted:
+        decisions(lab, python)
     notes += lab.notes
     meta = {
         **_machine(pin),

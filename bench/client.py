@@ -15,6 +15,9 @@ import msgspec
 from bench.load import request_bytes
 from bench.types import Target
 
+_TAIL_BYTES = 8192
+"""Of an answer is kept: the last event of a stream whole."""
+
 
 class Answer(msgspec.Struct, frozen=True):
     """What came. `ended` is true where the answer came whole; times are of the wall clock, in Unix seconds."""
@@ -97,7 +100,7 @@ class Call(asyncio.Protocol):
 
     def on_body(self, body: bytes) -> None:
         self.events += body.count(b"\n\n")
-        self.text = (self.text + body)[-400:]
+        self.text = (self.text + body)[-_TAIL_BYTES:]
         if self.leave_after and self.events >= self.leave_after and self.transport:
             self.transport.abort()
 

@@ -103,13 +103,13 @@ def write_config(folder: Path, upstream_url: str, abortable: Sequence[str]) -> P
     """Two offers of one model at the same upstream. `abortable` are the providers where leaving stops the meter, so
     that a client that leaves ends the upstream call at once; at the others it is read on for a while."""
     rest = _model(MODEL, "openai.chat", ("one", "two"), upstream_url, abortable)
-    return _written(folder, rest)
+    return written(folder, rest)
 
 
 def write_translation_config(folder: Path, upstream_url: str) -> Path:
     """A model for each protocol, with two offers that speak that one alone."""
     both = {short: (f"{short}-one", f"{short}-two") for short in SHORT}
-    return _written(
+    return written(
         folder,
         "".join(_model(f"bench/{short}", SHORT[short], names, upstream_url, names) for short, names in both.items()),
     )
@@ -124,7 +124,7 @@ def _model(slug: str, protocol: str, providers: Sequence[str], url: str, abortab
     return "".join((*made, _MODEL.format(slug=slug), *offers))
 
 
-def _written(folder: Path, rest: str) -> Path:
+def written(folder: Path, rest: str) -> Path:
     config = folder / "trunkline.toml"
     config.write_text(_CONFIG.format(store=store_path(folder), rest=rest))
     return config

@@ -8,9 +8,9 @@ from statistics import median
 from bench.types import PERCENTILES, Report
 
 _PANEL_W, _PANEL_H, _LEFT, _TOP, _GAP = 330, 300, 64, 56, 60
-_COLOURS = ("#e4572e", "#17bebb", "#ffc914", "#7768ae", "#76b041", "#2e86ab")
+COLOURS = ("#e4572e", "#17bebb", "#ffc914", "#7768ae", "#76b041", "#2e86ab", "#8d6a4f")
 _MARKS = (0.0, 50.0, 90.0, 99.0, 99.9)
-_STYLE = (
+STYLE = (
     "text{font:12px system-ui,sans-serif;fill:#333}.grid{stroke:#ccc;stroke-width:.6}svg{background:#fff}"
     "@media(prefers-color-scheme:dark){text{fill:#ddd}.grid{stroke:#444}svg{background:#16181d}}"
 )
@@ -29,13 +29,13 @@ def latency_svg(report: Report) -> str:
     rows = [row for row in dict.fromkeys(sample.row for sample in report.samples) if row.startswith("latency@")]
     panels = {row: curves(report, row) for row in rows}
     names = list(dict.fromkeys(stack for panel in panels.values() for stack in panel))
-    colours = {name: _COLOURS[index % len(_COLOURS)] for index, name in enumerate(names)}
+    colours = {name: COLOURS[index % len(COLOURS)] for index, name in enumerate(names)}
     values = [value for panel in panels.values() for curve in panel.values() for value in curve if value > 0]
     low, high = (math.floor(math.log10(min(values))), math.ceil(math.log10(max(values)))) if values else (1, 6)
     width = _LEFT + len(rows) * (_PANEL_W + _GAP)
     height = _TOP + _PANEL_H + 48 + 18 * len(names)
     parts = [f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" width="{width}" role="img">']
-    parts += [f"<title>Latency by percentile, {report.meta.get('date', '')}</title><style>{_STYLE}</style>"]
+    parts += [f"<title>Latency by percentile, {report.meta.get('date', '')}</title><style>{STYLE}</style>"]
     parts.append(
         f'<text x="{_LEFT}" y="20" font-weight="bold">Latency of a small chat request by percentile (log scale)</text>'
     )

@@ -5,7 +5,7 @@ from statistics import median
 
 import msgspec
 
-from bench import translation
+from bench import decision, translation
 from bench.bodies import SHORT
 from bench.rows import DIRECT
 from bench.types import PERCENTILES, Report, Sample
@@ -124,6 +124,8 @@ BARS = (
     Bar("CPU a translated event, worst direction", 60, "µs", worst_direction(translation.EVENT)),
     Bar("CPU of a 10 MB image, worst direction", 50, "ms", worst_direction(translation.IMAGE_CPU)),
     Bar("memory for it through its size, worst direction", 2, "x", worst_direction(translation.IMAGE_MEMORY)),
+    Bar("routing decision with 10 offers, from scratch", 30, "µs", row_figure(decision.ORDER)),
+    Bar("the same, of an order that was made", 5, "µs", row_figure(decision.DRAW)),
 )
 
 
@@ -166,6 +168,7 @@ def holes(report: Report) -> list[str]:
     """What a whole table has and this one has not, in words: cells of this build, and records that are not as many as
     requests."""
     missing = [column.head for column in columns(report) if column.figure(report, OURS) is None]
+    missing += [row for row in (decision.ORDER, decision.DRAW) if row_figure(row)(report, OURS) is None]
     return [f"no figure: {head}" for head in missing] + translation_holes(report)
 
 

@@ -348,3 +348,26 @@ def test_what_needs_a_new_start_is_named_and_stays_as_it_runs(load, key, text):
 def test_what_can_be_taken_over_asks_for_no_start(load):
     text = "[server]\ncors_origins = ['*']\nmax_body_bytes = 2048\n[auth]\nmaster_key = 'sk-2'\n[pages]\npublic = false"
     assert keys_for_next_start(load(), load(text)) == ()
+
+
+@pytest.mark.parametrize(
+    ("text", "is_open"),
+    [
+        ("", True),
+        ("[server]\nhost = 'localhost'", True),
+        ("[server]\nhost = '::1'", True),
+        ("[server]\nhost = '0.0.0.0'", False),
+        ("[server]\nhost = '192.0.2.1'", False),
+        ("[server]\nhost = 'llm.example.com'", False),
+        ("[server]\npublic_url = 'https://llm.example.com'", False),
+        ("[server]\ntrusted_proxies = ['127.0.0.1']", False),
+        ("[server]\nhost = '0.0.0.0'\n[pages]\npublic = true", True),
+        ("[pages]\npublic = false", False),
+    ],
+)
+def test_pages_are_open_on_this_machine_alone_unless_the_file_says_otherwise(
+    tmp_path: Path, text: str, is_open: bool
+) -> None:
+    file = tmp_path / "trunkline.toml"
+    file.write_text(text)
+    assert load_settings(file, {}).pages_public is is_open

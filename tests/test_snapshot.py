@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from trunkline.cli.findings import callable_models
+from trunkline.errors import ConfigError
 from trunkline.providers.accounts import Account
 from trunkline.settings import load_settings
 from trunkline.snapshot import build, build_with_servers
@@ -87,3 +88,29 @@ def test_with_openais_key_alone_its_ended_model_is_not_offered(built) -> None:
     snapshot = build(load_settings(None, {"OPENAI_API_KEY": "k", "TRUNKLINE_CACHE": "/nowhere"}))
     assert "openai/o4-mini" in callable_models(snapshot, "2026-10-22")
     assert "openai/o4-mini" not in callable_models(snapshot, "2026-10-23")
+
+
+def test_the_models_of_the_routing_settings_reach_the_requests(built) -> None:
+    text = '[routing]\nfallback_model = "openai/o4-mini"\nauto_models = ["openai/o4-mini:azure"]\nspread = false\n'
+    policy = built(text).policy
+    assert (policy.fallback_model, policy.auto_models, policy.spread) == (
+        "openai/o4-mini",
+        ("openai/o4-mini:azure",),
+        False,
+    )
+
+
+@pytest.mark.parametrize(
+    ("line", "key"),
+    [
+        ('fallback_model = "openai/o4-mni"', "fallback_model"),
+        ('auto_models = ["openai/o4-mini", "openai/o4-mni"]', r"auto_models\[1\]"),
+    ],
+)
+def test_a_model_of_the_routing_settings_that_there_is_not_is_an_error_with_its_place(
+    built, line: str, key: str
+) -> None:
+    with pytest.raises(
+        ConfigError, match=rf"routing\.{key}: there is no model 'openai/o4-mni'; did you mean openai/o4-mini"
+    ):
+        built(f"[routing]\n{line}\n")

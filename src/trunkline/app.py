@@ -28,6 +28,8 @@ from trunkline.accounts.secrets_file import load_or_make
 from trunkline.api.cors import Cors
 from trunkline.api.data_plane import DataPlane
 from trunkline.api.forward import Forwarder
+from trunkline.api.live import Hours
+from trunkline.api.metrics import Metrics
 from trunkline.api.models import ModelList
 from trunkline.api.server import Limits, Server
 from trunkline.api.trusted_proxies import TrustedProxies
@@ -38,12 +40,17 @@ from trunkline.embedded.transport import SmallModelTransport
 from trunkline.errors import ConfigError, StoreError, TrunklineError
 from trunkline.execution.conversations import Conversations
 from trunkline.execution.gateway import Clock, Gateway, Snapshot, Vault
+from trunkline.execution.holds import Holds
+from trunkline.execution.idempotency import LocalLedger, OnceOnly
+from trunkline.execution.probes import ProbePolicy, Probes
 from trunkline.execution.shelf import Shelf
 from trunkline.execution.states import StoredStates
+from trunkline.execution.tokenizer import load as load_tokenizer
 from trunkline.execution.transport.client import HttpTransport
 from trunkline.execution.transport.options import TransportOptions
 from trunkline.providers.google_tokens import GoogleTokens
 from trunkline.records.recovery import recover
+from trunkline.records.watched import Watched, Watcher
 from trunkline.records.writer import RecordWriter
 from trunkline.routing.health import Health
 from trunkline.settings import ServerSettings, Settings, load_settings, taken_over
@@ -51,9 +58,11 @@ from trunkline.snapshot import build, build_with_servers, local_layers
 from trunkline.storage.cipher import Cipher
 from trunkline.storage.kept import KeptReader
 from trunkline.storage.keys_sync import KeyFeed
+from trunkline.storage.live_figures import LiveFigures
 from trunkline.storage.sqlite_batch import SqliteBatch
 from trunkline.storage.url import sqlite_path
 from trunkline.storage.writer_claim import WriterClaim
+from trunkline.telemetry.counters import Counters
 
 KEY_POLL_S = 0.5
 """A revoked key stops working within this, wherever it was revoked."""
@@ -77,12 +86,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     log = make_logger(sys.stderr, "data plane")
     try:
         settings = load_settings(options.config)
+        counters = Counters()
+        watchers: list[Watcher] = [counters.see]
         with (
             WriterClaim(settings.store.url),
             socket.socket(fileno=options.fd) as listener,
-            _records(settings, log) as writer,
+            _traces(settings, watchers),
+            _records(settings, watchers, log) as writer,
         ):
-            uvloop.run(_serve(settings, listener, options.console, writer, log))
+            uvloop.run(_serve(settings, listener, options.console, writer, counters, watchers, log))
     except ConfigError as error:
         log.error("configuration", error=str(error))
         return 2
@@ -93,8 +105,25 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 @contextlib.contextmanager
-def _records(settings: Settings, log: Any) -> Iterator[RecordWriter]:
-    """What a crash left is closed, then the writer runs until everything is stored."""
+def _traces(settings: Settings, watchers: list[Watcher]) -> Iterator[None]:
+    """Spans of what is stored, where the operator wants them; the last ones are sent after the last record is stored."""
+    endpoint = settings.telemetry.otlp_endpoint
+    if endpoint is None:
+        yield
+        return
+    from trunkline.telemetry.otlp import Spans
+
+    spans = Spans(endpoint)
+    watchers.append(spans.see)
+    try:
+        yield
+    finally:
+        spans.close()
+
+
+@contextlib.contextmanager
+def _records(settings: Settings, watchers: Sequence[Watcher], log: Any) -> Iterator[RecordWriter]:
+    """What a crash left is closed, then the writer runs until everything is stored. `watchers` see what is."""
     path = sqlite_path(settings.store.url)
     batch = SqliteBatch(path)
     try:
@@ -103,7 +132,9 @@ def _records(settings: Settings, log: Any) -> Iterator[RecordWriter]:
         batch.close()
     if interrupted:
         log.warning("requests that an earlier stop interrupted were closed", count=len(interrupted))
-    writer = RecordWriter(lambda: SqliteBatch(path, _cipher(settings).seal), min_interval_s=BATCH_EVERY_S)
+    writer = RecordWriter(
+        lambda: Watched(SqliteBatch(path, _cipher(settings).seal), watchers), min_interval_s=BATCH_EVERY_S
+    )
     writer.start()
     try:
         yield writer
@@ -111,7 +142,15 @@ def _records(settings: Settings, log: Any) -> Iterator[RecordWriter]:
         writer.stop()
 
 
-async def _serve(settings: Settings, listener: socket.socket, console: str, writer: RecordWriter, log: Any) -> None:
+async def _serve(
+    settings: Settings,
+    listener: socket.socket,
+    console: str,
+    writer: RecordWriter,
+    counters: Counters,
+    watchers: list[Watcher],
+    log: Any,
+) -> None:
     http = HttpTransport(TransportOptions(proxies=settings.env, ca_file=settings.env.get("SSL_CERT_FILE", "")))
     models = LocalModels(
         settings.cache_dir,
@@ -130,7 +169,7 @@ async def _serve(settings: Settings, listener: socket.socket, console: str, writ
     gateway = Gateway(
         build_with_servers(settings, {}),
         {"": http, SMALL_LOCAL: small},
-        Health(),
+        Health(random.random),
         writer,
         clock,
         Vault(_vault_secret(settings), states.keep),
@@ -138,19 +177,38 @@ async def _serve(settings: Settings, listener: socket.socket, console: str, writ
         states,
         conversations,
         tokens,
+        tokenizer=load_tokenizer(),
+        holds=Holds(settings.routing.conversations),
     )
     keys = Keys(settings)
+    answers = Shelf(writer, reader, reading, clock.unix_ms)
+    once = OnceOnly(
+        LocalLedger(answers, clock.now_s), settings.gateway.idempotency_hours, settings.gateway.idempotency_max_bytes
+    )
     cors = Cors(settings.server.cors_origins)
     readiness = Readiness(writer, http, log)
     forwarder = Forwarder(http, console, TrustedProxies(settings.server.trusted_proxies))
-    plane = DataPlane(gateway, keys.authenticate, ModelList(gateway), forwarder, cors, readiness.state, log)
+    live = LiveFigures(settings.store.url)
+
+    async def last_day(offers: Sequence[str]) -> Mapping[str, Hours]:
+        return await asyncio.get_running_loop().run_in_executor(reading, live.last_day, offers, clock.unix_ms())
+
+    models_shown = ModelList(gateway, last_day)
+    metrics, probes = Metrics(gateway, counters, readiness.state, settings), Probes(gateway, log)
+    probes.take_over(_probe_policy(settings))
+    watchers.append(probes.see)
+    plane = DataPlane(gateway, keys.authenticate, models_shown, forwarder, cors, readiness.state, once, metrics, log)
     server, tls, asked_to_stop = Server(plane, log, Limits()), _tls(settings.server), asyncio.Event()
 
     def take_over(changed: Settings) -> None:
         keys.take_over(changed)
         states.retain(changed.gateway.state_days)
         conversations.retain(changed.gateway.response_days)
+        once.retain(changed.gateway.idempotency_hours, changed.gateway.idempotency_max_bytes)
+        gateway.holds.limit(changed.routing.conversations)
         cors.allow(changed.server.cors_origins)
+        metrics.take_over(changed)
+        probes.take_over(_probe_policy(changed))
         _renew_certificate(tls, changed.server, log)
 
     reload = Reload(gateway, settings, take_over, log)
@@ -158,7 +216,11 @@ async def _serve(settings: Settings, listener: socket.socket, console: str, writ
     loop.add_signal_handler(signal.SIGHUP, reload.begin)
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, asked_to_stop.set)
-    polling = [loop.create_task(keys.keep_fresh(log)), loop.create_task(readiness.watch())]
+    polling = [
+        loop.create_task(keys.keep_fresh(log)),
+        loop.create_task(readiness.watch()),
+        loop.create_task(probes.keep_going()),
+    ]
     reload.look_around()
     _spare_the_collector()
     try:
@@ -173,7 +235,13 @@ async def _serve(settings: Settings, listener: socket.socket, console: str, writ
         await small.aclose()
         keys.close()
         reading.shutdown()
+        live.close()
         reader.close()
+
+
+def _probe_policy(settings: Settings) -> ProbePolicy | None:
+    asked = settings.routing.probes
+    return None if asked is None else ProbePolicy(asked.every_s, asked.budget_usd_per_day)
 
 
 def _spare_the_collector() -> None:
@@ -376,7 +444,7 @@ class Readiness:
         self._writer = writer
         self._http = http
         self._log = log
-        self._told = ""
+        self._told = self._told_figures = ""
 
     def state(self) -> dict[str, Any]:
         """Ready is who can take requests now: not while records cannot be stored, nor while as many wait as may."""
@@ -403,7 +471,13 @@ class Readiness:
 
     def tell(self) -> None:
         """Log the store's failure, or that it has ended, where that is new."""
-        error, before = self._writer.stats().last_error, self._told
+        stats = self._writer.stats()
+        if stats.figures_error and stats.figures_error != self._told_figures and not stats.last_error:
+            self._log.error(
+                "figures are not brought up to date, records are stored all the same", error=stats.figures_error
+            )
+        self._told_figures = stats.figures_error
+        error, before = stats.last_error, self._told
         self._told = error
         if error and error != before:
             self._log.error("records cannot be stored, they wait", error=error)

@@ -10,7 +10,9 @@
     │   ├── InvalidModel         404 invalid_model
     │   ├── ModelNotSupported    404 model_not_supported
     │   ├── NotFound             404 not_found
+    │   ├── InProgress           409 request_in_progress
     │   ├── PayloadTooLarge      413 invalid_params
+    │   ├── KeyReused            422 invalid_params
     │   ├── Unprocessable        422 provider_unprocessable_entity_error
     │   ├── RateLimited          429 rate_limit
     │   ├── InternalError        500 internal_server_error
@@ -89,8 +91,20 @@ class NotFound(RequestError):
     status, type = 404, "not_found"
 
 
+class InProgress(RequestError):
+    """A request with the same `Idempotency-Key` is still being answered."""
+
+    status, type = 409, "request_in_progress"
+
+
 class PayloadTooLarge(RequestError):
     status, type = 413, "invalid_params"
+
+
+class KeyReused(RequestError):
+    """An `Idempotency-Key` came with another request before."""
+
+    status, type = 422, "invalid_params"
 
 
 class Unprocessable(RequestError):

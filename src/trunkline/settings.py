@@ -15,15 +15,29 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
-from typing import Annotated, Any
+from typing import Any, TypeGuard, get_args
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
 
 from trunkline.catalog.credentials import fault_of_key, names_a_secret
 from trunkline.catalog.load import overlay_layers
 from trunkline.catalog.schema import CatalogLayer, ProviderLayer, parse_layer
 from trunkline.errors import ConfigError
+from trunkline.sections import (
+    Days,
+    DetectSettings,
+    EmbeddedSettings,
+    FilePath,
+    Hours,
+    MetricsSettings,
+    Names,
+    PagesSettings,
+    RoutingSettings,
+    Seconds,
+    TelemetrySettings,
+)
+from trunkline.sections import Section as _Section
 
 DEFAULT_FILE = Path("trunkline.toml")
 
@@ -35,17 +49,6 @@ OVERRIDES = {
     "TRUNKLINE_STORE_URL": ("store", "url"),
 }
 """Variables that win over the file. `TRUNKLINE_CONFIG` names the file itself."""
-
-Seconds = Annotated[float, Field(ge=0, le=86_400)]
-Days = Annotated[float, Field(ge=0, le=3_650)]
-Names = Annotated[tuple[str, ...], Field(strict=False)]
-FilePath = Annotated[Path, Field(strict=False)]
-
-
-class _Section(BaseModel):
-    """What all sections share: no key that we do not know, no silent conversion, no change afterwards."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, hide_input_in_errors=True, defer_build=True)
 
 
 class ServerSettings(_Section):
@@ -152,26 +155,10 @@ class GatewaySettings(_Section):
     """How long responses are stored for later requests; 0: not at all."""
     state_days: Days = 30.0
     """How long state behind the ids of tool calls is stored; 0: in memory only."""
-
-
-class EmbeddedSettings(_Section):
-    """The local model. `cache_dir` is where weights are kept; None in the file means the user's cache."""
-
-    enabled: bool = True
-    idle_stop_s: Seconds = 600.0
-    cache_dir: FilePath | None = None
-
-
-class DetectSettings(_Section):
-    """Servers that already run on this machine."""
-
-    local_servers: bool = True
-
-
-class PagesSettings(_Section):
-    """Whether pages are shown to everyone who reaches the port."""
-
-    public: bool = True
+    idempotency_hours: Hours = 24.0
+    """How long an answer is kept for requests that come again with its `Idempotency-Key`; 0: the header is not looked at."""
+    idempotency_max_bytes: int = Field(4 * 1024 * 1024, ge=1_024, le=32 * 1024 * 1024)
+    """Larger answers are not kept for them."""
 
 
 class _File(_Section):
@@ -182,9 +169,12 @@ class _File(_Section):
     auth: AuthSettings = AuthSettings()
     shared: SharedSettings = SharedSettings()
     gateway: GatewaySettings = GatewaySettings()
+    routing: RoutingSettings = RoutingSettings()
     embedded: EmbeddedSettings = EmbeddedSettings()
     detect: DetectSettings = DetectSettings()
     pages: PagesSettings = PagesSettings()
+    metrics: MetricsSettings = MetricsSettings()
+    telemetry: TelemetrySettings = TelemetrySettings()
 
 
 NEEDS_START: Mapping[str, tuple[str, ...]] = MappingProxyType(
@@ -192,6 +182,7 @@ NEEDS_START: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "server": ("host", "port", "tls_cert", "tls_key", "trusted_proxies", "drain_s"),
         "store": ("url",),
         "shared": ("url",),
+        "telemetry": ("otlp_endpoint",),
         "embedded": ("idle_stop_s", "cache_dir"),
     }
 )
@@ -209,9 +200,12 @@ class Settings:
     auth: AuthSettings
     shared: SharedSettings
     gateway: GatewaySettings
+    routing: RoutingSettings
     embedded: EmbeddedSettings
     detect: DetectSettings
     pages: PagesSettings
+    metrics: MetricsSettings
+    telemetry: TelemetrySettings
     catalog_layer: CatalogLayer
     """Models and providers of the file itself."""
     overlays: tuple[CatalogLayer, ...]
@@ -259,6 +253,18 @@ class Settings:
     def own_layers(self) -> tuple[CatalogLayer, ...]:
         """All that the operator wrote about models and providers, the strongest last."""
         return (*self.overlays, self.catalog_layer)
+
+    @property
+    def is_alone(self) -> bool:
+        """Whether nobody but this machine reaches the gateway, as far as the settings tell: it listens on loopback, and no proxy is
+        in front."""
+        return _is_loopback(self.server.host) and self.server.public_url is None and not self.server.trusted_proxies
+
+    @property
+    def pages_public(self) -> bool:
+        """Whether pages of models, providers and status are shown to whoever asks: as `[pages] public` says, else on this machine
+        alone."""
+        return self.is_alone if self.pages.public is None else self.pages.public
 
     @property
     def address(self) -> str:
@@ -441,13 +447,18 @@ def _dotted(location: tuple[str | int, ...]) -> str:
 
 
 def _unknown(location: tuple[str | int, ...]) -> str:
-    known = [*_File.model_fields, *_CATALOG_KEYS]
+    known, fields = [*_File.model_fields, *_CATALOG_KEYS], _File.model_fields
     for part in location[:-1]:
-        section = _File.model_fields[str(part)].annotation
-        known = list(section.model_fields) if isinstance(section, type) and issubclass(section, BaseModel) else []
+        annotation = fields[str(part)].annotation if str(part) in fields else None
+        fields = next((one.model_fields for one in (annotation, *get_args(annotation)) if _is_section(one)), {})
+        known = list(fields)
     near = difflib.get_close_matches(str(location[-1]), known, n=1)
     mend = f"did you mean {near[0]}?" if near else f"take it out; known here: {', '.join(sorted(known))}"
     return f"there is no such setting; {mend}"
+
+
+def _is_section(annotation: Any) -> TypeGuard[type[BaseModel]]:
+    return isinstance(annotation, type) and issubclass(annotation, BaseModel)
 
 
 def _resolved_auth(auth: AuthSettings, env: Mapping[str, str], where: str, faults: list[str]) -> AuthSettings:
@@ -547,6 +558,15 @@ def _try_certificate(cert: Path, key: Path) -> None:
         raise ValueError(
             f"tls_cert {cert} or tls_key {key} cannot be read: {error.strerror}; check their owner and mode"
         ) from None
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 def _is_network(text: str) -> bool:

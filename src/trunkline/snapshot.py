@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from trunkline.catalog.load import load
+from trunkline.catalog.query import find, nearest
 from trunkline.catalog.schema import CatalogLayer, parse_layer
 from trunkline.catalog.types import Catalog, Offer
 from trunkline.errors import ConfigError
@@ -20,14 +21,32 @@ def build(settings: Settings, found: Sequence[Mapping[str, Any]] = ()) -> Snapsh
     """Everything in force. `found` are layers of this machine (local models, servers), weaker than the operator's files. Raises ConfigError."""
     layers: list[CatalogLayer] = [parse_layer(layer, "found on this machine") for layer in found]
     catalog = load([*layers, *settings.own_layers], downloaded=settings.downloaded_catalog)
+    _check_models(catalog, settings)
     policy = Policy(
         include_cost=settings.gateway.include_cost,
         require_parameters=settings.gateway.require_parameters,
         keepalive_s=settings.gateway.keepalive_s,
         drain_cap_s=settings.gateway.drain_cap_s,
         max_body_bytes=settings.server.max_body_bytes,
+        fallback_model=settings.routing.fallback_model,
+        auto_models=settings.routing.auto_models,
+        spread=settings.routing.spread,
     )
     return Snapshot(catalog, accounts_of(catalog, settings), policy, _Pricer())
+
+
+def _check_models(catalog: Catalog, settings: Settings) -> None:
+    """The models that `[routing]` names must be there: a mistyped one would be missed only when it is needed."""
+    routing = settings.routing
+    named = [("fallback_model", routing.fallback_model)] if routing.fallback_model else []
+    named += [(f"auto_models[{at}]", name) for at, name in enumerate(routing.auto_models)]
+    for key, name in named:
+        if find(catalog, name) is None:
+            near = nearest(catalog, name)
+            hint = (
+                f"did you mean {' or '.join(near)}?" if near else "`trunkline catalog list` shows those that there are"
+            )
+            raise ConfigError(f"there is no model {name!r}; {hint}", where=f"{settings.path}: routing.{key}")
 
 
 def build_with_servers(settings: Settings, servers: Mapping[str, Any]) -> Snapshot:

@@ -24,6 +24,7 @@ class Console:
     def __init__(self, peer: RawPeer, forwarder: Forwarder) -> None:
         self._forwarder = forwarder
         self.peer = peer
+        self.page = PAGE
         self.caller = CallerConnection()
 
     async def asked(self, *headers: tuple[bytes, bytes], target: bytes = b"/", peer: str = "192.0.2.1") -> list[bytes]:
@@ -39,12 +40,13 @@ async def console(tmp_path: Path) -> AsyncIterator[Console]:
     async def answers(reader: Any, writer: Any) -> None:
         while True:
             await peer.read_request(reader)
-            writer.write(PAGE)
+            writer.write(made.page)
 
     path = str(tmp_path / "console.sock")
     transport = HttpTransport(TransportOptions())
     async with peer_of(answers, unix_path=path) as peer:
-        yield Console(peer, Forwarder(transport, path, PROXIES))
+        made = Console(peer, Forwarder(transport, path, PROXIES))
+        yield made
         await transport.aclose()
 
 
@@ -92,6 +94,26 @@ async def test_ordinary_headers_that_cannot_be_forwarded_are_left_out(console: C
     assert console.caller.status == 200
     assert b"accept: text/html" in lines
     assert not any(line.startswith(header[0]) for line in lines)
+
+
+async def test_what_is_for_one_connection_only_goes_no_further(console: Console) -> None:
+    lines = await console.asked(
+        (b"connection", b"keep-alive, X-Hop"),
+        (b"connection", b"x-leap"),
+        (b"x-hop", b"1"),
+        (b"x-leap", b"2"),
+        (b"x-end", b"3"),
+    )
+    assert b"x-end: 3" in lines
+    assert not any(line.startswith((b"x-hop", b"x-leap")) for line in lines)
+
+
+async def test_nor_does_what_the_console_says_for_its_own_connection(console: Console) -> None:
+    console.page = PAGE.replace(b"X-Page: one", b"Connection: X-Hop, keep-alive\r\nX-Hop: 1\r\nX-Page: one")
+    await console.asked()
+    names = [name for name, _ in console.caller.headers]
+    assert b"x-page" in names
+    assert b"x-hop" not in names
 
 
 async def test_a_host_outside_ascii_is_not_passed_on(console: Console) -> None:

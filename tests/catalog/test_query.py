@@ -9,11 +9,14 @@ import pytest
 from trunkline.catalog.load import load
 from trunkline.catalog.query import (
     Found,
+    auto_factor,
     endpoint_card,
     find,
+    folded,
     model_card,
     nearest,
     pricings,
+    provider_names,
     shown_parameters,
 )
 from trunkline.catalog.schema import parse_layer
@@ -160,3 +163,56 @@ def test_an_operators_zero_retention_shows_as_such() -> None:
 
 def test_an_offer_without_a_list_supports_the_whole_vocabulary() -> None:
     assert shown_parameters(Offer("a/b", "c", "d", ("openai.chat",))) == sorted(PARAMETERS)
+
+
+# --- suffixes, other spellings, the automatic model
+
+
+@pytest.mark.parametrize(
+    ("name", "means"),
+    [
+        ("openai/o4-mini:floor", Found(SHIPPED.models["openai/o4-mini"], None, "price")),
+        ("o4-mini:nitro", Found(SHIPPED.models["openai/o4-mini"], None, "throughput")),
+        ("openai/o4-mini:azure:floor", Found(SHIPPED.models["openai/o4-mini"], "azure", "price")),
+        ("openai/o4-mini:floor:azure", None),
+        ("openai/o4-mini:floor:nitro", None),
+        ("openai/o4-mini:free", None),
+        ("openai/o5-mini:floor", None),
+        (":floor", None),
+    ],
+)
+def test_a_suffix_says_what_the_offers_are_ordered_by(name: str, means: Found | None) -> None:
+    assert find(SHIPPED, name) == means
+
+
+def test_a_provider_may_have_the_name_of_a_suffix() -> None:
+    offers = [{"provider": "floor", "protocols": ["openai.chat"]}]
+    layer = {"providers": {"floor": {"base_url": "http://127.0.0.1"}}, "models": [{"slug": "acme/a", "offers": offers}]}
+    assert named(load([parse_layer(layer, "t")], shipped=False), "acme/a:floor") == ("acme/a", "floor")
+
+
+@pytest.mark.parametrize(
+    ("name", "slug"),
+    [("amazon-bedrock", "bedrock"), ("Azure", "azure"), ("google-vertex", "vertex"), ("Z.AI", "zai"), ("z-ai", "zai")],
+)
+def test_providers_have_the_names_that_they_and_other_gateways_give_them(name: str, slug: str) -> None:
+    assert provider_names(SHIPPED)[folded(name)] == slug
+
+
+def test_a_pin_may_be_spelled_otherwise() -> None:
+    assert named(SHIPPED, "openai/o4-mini:OpenAI") == ("openai/o4-mini", "openai")
+
+
+@pytest.mark.parametrize(
+    ("name", "factor"),
+    [
+        ("trunkline/auto", ""),
+        ("zenmux/auto:floor", "price"),
+        ("openrouter/auto:nitro", "throughput"),
+        ("openai/o4-mini", None),
+        ("acme/auto", None),
+        ("trunkline/auto:azure", None),
+    ],
+)
+def test_the_automatic_model_has_three_names(name: str, factor: str | None) -> None:
+    assert auto_factor(SHIPPED, name) == factor

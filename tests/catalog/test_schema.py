@@ -167,3 +167,14 @@ def test_words_of_other_catalogs_for_parameters_are_understood() -> None:
         {"models": [{"slug": "acme/a", "offers": [{"provider": "acme", "supported_parameters": listed}]}]}, "here"
     )
     assert layer.models[0].offers[0].supported_parameters == ["max_completion_tokens", "tools"]
+
+
+@pytest.mark.parametrize("way", ["true", '"prefix"', '"partial"', '"continue_final_message"'])
+def test_prefill_is_said_in_the_vendors_way(way) -> None:
+    raw = tomllib.loads(CONTRACT.replace("prefill = true", f"prefill = {way}"))
+    offer = load([parse_layer(raw, "trunkline.toml")], shipped=False).models["acme/alpha"].offers[0]
+    assert offer.prefill == tomllib.loads(f"way = {way}")["way"]
+
+
+def test_a_way_of_prefill_that_nobody_has_is_refused() -> None:
+    assert "prefill" in faults(tomllib.loads(CONTRACT.replace("prefill = true", 'prefill = "echo"')))

@@ -3,6 +3,7 @@
 import asyncio
 import os
 import random
+import sqlite3
 import subprocess
 import sys
 import time
@@ -49,6 +50,13 @@ async def read_all(url: str) -> dict[int, object]:
         return {int(record.id[4:]): record for record in await store.recent(1_000_000)}
 
 
+def count_requests(path: Path) -> int:
+    connection = sqlite3.connect(path)
+    requests: int = connection.execute("SELECT sum(requests) FROM use_rollups WHERE width_s = 3600").fetchone()[0]
+    connection.close()
+    return requests
+
+
 @pytest.mark.parametrize("round_", range(ROUNDS))
 def test_after_a_kill_every_record_is_there_exactly_once_and_open_requests_are_interrupted(tmp_path, round_):
     path = tmp_path / "trunkline.db"
@@ -68,9 +76,12 @@ def test_after_a_kill_every_record_is_there_exactly_once_and_open_requests_are_i
     batch = SqliteBatch(path)
     interrupted = {int(record.id[4:]): record for record in recover(batch, FOUND_MS)}
     assert recover(batch, FOUND_MS) == []
+    while not batch.fold(FOUND_MS):
+        pass
     batch.close()
     begun_in_time = {number for number, at in told["intent"].items() if at < killed - DURABLE_AFTER_S}
     assert begun_in_time <= set(found) | set(interrupted)
     assert not set(found) & set(interrupted)
     assert all(record == close_interrupted(an_intent(number), FOUND_MS) for number, record in interrupted.items())
     assert asyncio.run(read_all(url)) == found | interrupted
+    assert count_requests(path) == len(found) + len(interrupted), "each is in the figures once"

@@ -28,6 +28,7 @@ CLIENT, OPERATOR, PROVIDER = Blame.CLIENT, Blame.OPERATOR, Blame.PROVIDER
         (404, Fault(), OPERATOR),
         (408, Fault("timeout"), PROVIDER),
         (409, Fault(), PROVIDER),
+        (424, Fault("the model failed"), PROVIDER),
         (413, Fault("too large"), CLIENT),
         (422, Fault("bad schema"), CLIENT),
         (429, Fault("Rate limit reached", "rate_limit_exceeded", "requests"), PROVIDER),

@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -25,6 +26,8 @@ public_url = "https://llm.example.com"
 url = "sqlite:///{folder}/trunkline.db"
 [auth]
 master_key = "env:MASTER_KEY"
+[pages]
+public = true
 [embedded]
 enabled = false
 [detect]
@@ -73,6 +76,7 @@ class RunningConsole:
         batch = SqliteBatch(self.folder / "trunkline.db")
         try:
             batch.write(records, (), ())
+            batch.fold(time.time() * 1000)
         finally:
             batch.close()
 

@@ -21,6 +21,10 @@ UPSTREAM_MODELS = {
     "messages": "claude-opus-4-5",
     "gemini": "gemini-3-pro-preview",
 }
+CONVERSE = "bedrock.converse"
+BEDROCK_MODELS = {"nova": "us.amazon.nova-2-lite-v1:0", "claude": "us.anthropic.claude-haiku-4-5-20251001-v1:0"}
+"""Converse is spoken by providers alone: `acme/bedrock-nova` and `acme/bedrock-claude` have one simulated offer each, and `acme/bedrock-failing`
+is for failures, which are remembered."""
 SCRIPTED = 84
 HASTY = 8
 CAPABLE = (
@@ -45,7 +49,7 @@ def model(slug: str, *offers: tuple[str, str, str], more: str = "", keys: str = 
     lines = ["[[models]]", f'slug = "{slug}"', CAPABLE, more]
     for at, kind, upstream_model in offers:
         lines += ["[[models.offers]]", f'provider = "{at}"', f'upstream_model = "{upstream_model}"']
-        lines += [f'protocols = ["{KINDS[kind]}"]', f"price = {PRICE}", keys]
+        lines += [f'protocols = ["{KINDS.get(kind, CONVERSE)}"]', f"price = {PRICE}", keys]
     return "\n".join(lines)
 
 
@@ -68,6 +72,12 @@ def four_toml(simulated: SimulatedProvider, upstream: Upstream) -> str:
     for kind, name in UPSTREAM_MODELS.items():
         parts.append(provider(f"twin-{kind}", kind, f"http://127.0.0.1:{simulated.port}/twin-{kind}"))
         parts.append(model(f"acme/twins-{kind}", (f"sim-{kind}", kind, name), (f"twin-{kind}", kind, name)))
+    for slug in ("sim-bedrock", "failing-bedrock"):
+        url = f"http://127.0.0.1:{simulated.port}/{slug}"
+        parts.append(f'[providers.{slug}]\nbase_urls = {{ "{CONVERSE}" = "{url}" }}\napi_key = "{OPERATOR_KEY}"\n')
+    for name, upstream_model in BEDROCK_MODELS.items():
+        parts.append(model(f"acme/bedrock-{name}", ("sim-bedrock", "converse", upstream_model)))
+    parts.append(model("acme/bedrock-failing", ("failing-bedrock", "converse", BEDROCK_MODELS["nova"])))
     everywhere = [(f"sim-{kind}", kind, name) for kind, name in UPSTREAM_MODELS.items()]
     parts.append(model("acme/everywhere", *everywhere, more=ALIASES))
     return "\n".join(parts)

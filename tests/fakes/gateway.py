@@ -367,8 +367,8 @@ def provider_toml(slug: str, base_url: str, key: str = OPERATOR_KEY, more: str =
     return f'[providers.{slug}]\nname = "{slug.title()}"\nbase_url = "{base_url}"\napi_key = "{key}"\n{more}\n'
 
 
-def base_toml(folder: Path, *, server: str = "", gateway: str = "") -> str:
-    """What every gateway of these tests has: a store of its own, a known key, nothing of this machine."""
+def base_toml(folder: Path, *, server: str = "", gateway: str = "", routing: str = "spread = false") -> str:
+    """What every gateway of these tests has: a store of its own, a known key, nothing of this machine, and no chance in its plans."""
     return f"""
 [server]
 drain_s = 10.0
@@ -379,6 +379,8 @@ url = "sqlite:///{folder}/trunkline.db"
 master_key = "env:TRUNKLINE_MASTER_KEY"
 [gateway]
 {gateway}
+[routing]
+{routing}
 [embedded]
 enabled = false
 [detect]

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import trustme
 
+from tests.fakes.chaos import chaos
 from tests.fakes.four import four
 from tests.fakes.gateway import (
     DEADLINE_S,
@@ -32,7 +33,7 @@ from tests.fakes.gateway import (
 from tests.fakes.simulated import SimulatedProvider, simulated, simulated_server
 from tests.fakes.upstream import Call, Script, Upstream, upstream
 
-__all__ = ["four", "session_id", "simulated", "simulated_server", "upstream"]
+__all__ = ["chaos", "four", "session_id", "simulated", "simulated_server", "upstream"]
 
 
 @dataclass

@@ -52,6 +52,11 @@ OPERATORS = {
     "quota used up": (429, {"message": "You exceeded your current quota", "code": "insufficient_quota"}),
     "Anthropic's credit": (400, {"message": "Your credit balance is too low to access the API"}),
     "unknown model": (404, {"message": "The model `x` does not exist", "code": "model_not_found"}),
+    "a model that Bedrock does not give": (400, {"message": "The provided model identifier is invalid."}),
+    "a model that Bedrock gives in profiles only": (
+        400,
+        {"message": "Invocation of model ID x with on-demand throughput isn't supported."},
+    ),
     "unknown deployment": (404, {"message": "The API deployment for this resource does not exist."}),
 }
 

@@ -1,10 +1,12 @@
 """Routing learns the same of a request whatever protocol it came in."""
 
 import msgspec
+import pytest
 
 from trunkline.ir.parts import Media, Text, ToolCall, ToolResult, Turn
 from trunkline.ir.request import Format, Reasoning, Request, Tool
-from trunkline.protocols.facts import facts_of
+from trunkline.protocols.codec import CHAT, GEMINI, MESSAGES, RESPONSES
+from trunkline.protocols.facts import facts_of, in_words_of
 
 WORDS = frozenset({"top_k", "max_completion_tokens", "n", "tools", "response_format", "reasoning_effort", "min_p"})
 
@@ -35,3 +37,22 @@ def test_modalities_and_sizes_are_those_of_all_parts() -> None:
 def test_reasoning_that_is_off_is_no_need() -> None:
     asked = Request(origin="gemini", model="m", turns=(), reasoning=Reasoning(enabled=False, effort="high"))
     assert facts_of(asked, WORDS).needs == ()
+
+
+@pytest.mark.parametrize(
+    ("name", "protocol", "said"),
+    [
+        ("messages", MESSAGES, "messages"),
+        ("messages", RESPONSES, "input"),
+        ("messages", GEMINI, "contents"),
+        ("max_completion_tokens", MESSAGES, "max_tokens"),
+        ("max_completion_tokens", GEMINI, "generationConfig.maxOutputTokens"),
+        ("response_format", RESPONSES, "text.format"),
+        ("reasoning_effort", MESSAGES, "thinking"),
+        ("seed", MESSAGES, "seed"),
+        ("seed", CHAT, "seed"),
+        ("prediction", GEMINI, "prediction"),
+    ],
+)
+def test_what_routing_refuses_can_be_named_in_the_callers_words(name: str, protocol: str, said: str) -> None:
+    assert in_words_of(protocol, name) == said

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from trunkline.ir.request import Request
-from trunkline.protocols.codec import ALL
+from trunkline.protocols.codec import ALL, CONVERSE
 from trunkline.protocols.fields import FIELDS, PARTS, REQUEST, page, word
 
 PAGE = Path(__file__).parent.parent.parent / "docs" / "protocols.md"
@@ -21,8 +21,8 @@ def test_every_attribute_of_a_request_has_a_row() -> None:
 
 
 @pytest.mark.parametrize("field", FIELDS.values(), ids=lambda field: field.name)
-def test_a_row_says_what_becomes_of_it_in_all_four_protocols(field) -> None:
-    assert set(field.rules) == set(ALL)
+def test_a_row_says_what_becomes_of_it_in_every_protocol_of_a_provider(field) -> None:
+    assert set(field.rules) == {*ALL, CONVERSE}
     assert all(rule.says for rule in field.rules.values())
 
 

@@ -17,6 +17,7 @@ from trunkline.ir.events import Event, Failed
 from trunkline.ir.request import Reasoning, Request
 from trunkline.protocols.codec import (
     CHAT,
+    CONVERSE,
     GEMINI,
     MESSAGES,
     QUIRKS,
@@ -31,6 +32,8 @@ from trunkline.protocols.sse import Framer, events
 
 GOLDEN = Path(__file__).parent.parent / "golden"
 FOLDERS = {CHAT: "openai_chat", RESPONSES: "openai_responses", MESSAGES: "anthropic_messages", GEMINI: "gemini"}
+PROVIDERS = {**FOLDERS, CONVERSE: "bedrock_converse"}
+"""Converse is spoken by providers alone: requests are written for it, and its answers, streams and errors read."""
 SECRET = b"s" * 32
 BILL = Bill(b"0.001", b'{"prompt":0.001}')
 
@@ -111,17 +114,29 @@ MAKERS: dict[str, Callable[[bytes, str, str], Any]] = {
     "streams": of_stream,
     "errors": of_error,
 }
-CASES = [(kind, source, target) for kind in MAKERS for source in FOLDERS for target in FOLDERS]
+CASES = [
+    (kind, source, target)
+    for kind in MAKERS
+    for source in PROVIDERS
+    for target in PROVIDERS
+    if (source if kind == "requests" else target) != CONVERSE
+]
 
 
 def snapshot_of(kind: str, source: str, target: str) -> Path:
-    return GOLDEN / "matrix" / f"{kind}-{FOLDERS[source]}-{FOLDERS[target]}.json"
+    return GOLDEN / "matrix" / f"{kind}-{PROVIDERS[source]}-{PROVIDERS[target]}.json"
 
 
 def made(kind: str, source: str, target: str) -> dict[str, Any]:
-    paths = sorted((GOLDEN / FOLDERS[source] / kind).iterdir())
-    found = [path for path in paths if ".expected." not in path.name]
-    return {path.stem: MAKERS[kind](wire_of(path), source, target) for path in found}
+    paths = sorted((GOLDEN / PROVIDERS[source] / kind).iterdir())
+    found = {path.stem: path for path in paths if ".expected." not in path.name}
+    recorded = {f"llama_server/{path.stem}": path for path in recordings(kind, source)}
+    return {name: MAKERS[kind](wire_of(path), source, target) for name, path in {**found, **recorded}.items()}
+
+
+def recordings(kind: str, source: str) -> list[Path]:
+    """What `scripts/record_fixtures.py` has recorded of a real server."""
+    return sorted((GOLDEN / "llama_server" / PROVIDERS[source] / kind).glob("*"))
 
 
 @pytest.mark.parametrize(("kind", "source", "target"), CASES)

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from trunkline.providers.eventstream import Broken, ClaudeEvents, Messages
+from trunkline.providers.eventstream import BedrockEvents, Broken, Messages
 from trunkline.providers.sigv4 import AwsCredential, sign
 
 VECTORS = json.loads((Path(__file__).parent / "vectors" / "aws.json").read_text(encoding="utf-8"))
@@ -63,20 +63,25 @@ def test_frames_are_the_same_however_they_come(pieces: list[bytes]) -> None:
 
 @pytest.mark.parametrize("pieces", cuts(b"".join(FRAMES)), ids=["whole", "byte by byte", "cut at random"])
 def test_claudes_frames_become_anthropics_own_events(pieces: list[bytes]) -> None:
-    events = ClaudeEvents()
+    events = BedrockEvents()
     sse = b"".join(map(events.feed, pieces)).decode()
     names = [line.removeprefix("event: ") for line in sse.splitlines() if line.startswith("event: ")]
     assert names == ["message_start", "content_block_delta", "error", "error", "message_stop"]
     data = [json.loads(line.removeprefix("data: ")) for line in sse.splitlines() if line.startswith("data: ")]
     assert data[1]["delta"]["text"] == "Grüße 😀"
-    assert data[2] == {"type": "error", "error": {"type": "rate_limit_error", "message": "Too many requests"}}
-    assert data[3] == {"type": "error", "error": {"type": "api_error", "message": "Something broke"}}
+    busy, broken = data[2], data[3]
+    assert busy["error"] == {"type": "rate_limit_error", "message": "Too many requests"}
+    assert broken["error"] == {"type": "api_error", "message": "Something broke"}
+    assert [(one["type"], one["exception"]) for one in (busy, broken)] == [
+        ("error", "throttlingException"),
+        ("error", "InternalError"),
+    ]
     assert sse.endswith("\n\n")
     assert not events.cut
 
 
 def test_a_stream_that_ends_in_a_frame_is_cut() -> None:
-    events = ClaudeEvents()
+    events = BedrockEvents()
     events.feed(FRAMES[0][:-1])
     assert events.cut
 
@@ -124,10 +129,10 @@ def test_lengths_that_lie_are_refused(frame: bytes) -> None:
 def test_a_chunk_that_holds_no_event_is_refused(payload: bytes) -> None:
     headers = b"\x0b:event-type\x07\x00\x05chunk"
     with pytest.raises(Broken):
-        ClaudeEvents().feed(framed(headers, payload))
+        BedrockEvents().feed(framed(headers, payload))
 
 
 def test_an_event_stays_on_one_line() -> None:
     headers = b"\x0b:event-type\x07\x00\x05chunk"
-    sse = ClaudeEvents().feed(framed(headers, b'{"bytes": "eyJ0eXBlIjoKICJwaW5nIn0="}'))
+    sse = BedrockEvents().feed(framed(headers, b'{"bytes": "eyJ0eXBlIjoKICJwaW5nIn0="}'))
     assert sse == b'event: ping\ndata: {"type":  "ping"}\n\n'

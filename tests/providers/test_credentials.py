@@ -64,6 +64,18 @@ def test_what_gcloud_left_is_found(tmp_path: Path, user_file: Path) -> None:
     assert found_credential("google", "~/.config/gcloud/application_default_credentials.json", {"HOME": str(home)}, "w")
 
 
+VERTEX_ENV = {"GOOGLE_CLOUD_PROJECT": "p", "GOOGLE_CLOUD_LOCATION": "global"}
+
+
+def test_the_machines_own_account_is_taken_only_where_it_is_asked_for() -> None:
+    found = account("vertex", VERTEX_ENV, credentials="metadata")
+    assert isinstance(found, Account)
+    assert isinstance(found.credential, GoogleCredential)
+    assert (found.credential.kind, found.keys) == ("metadata", ())
+    assert isinstance(account("vertex", VERTEX_ENV), Absent)
+    assert isinstance(account("vertex", {**VERTEX_ENV, "GCE_METADATA_HOST": "169.254.169.254"}), Absent)
+
+
 def test_a_key_goes_before_a_credential_of_the_environment_and_behind_a_written_file(user_file: Path) -> None:
     env = {"GOOGLE_APPLICATION_CREDENTIALS": str(user_file), "GOOGLE_CLOUD_LOCATION": "global"}
     env |= {"GOOGLE_OAUTH_ACCESS_TOKEN": "ya29.own", "GOOGLE_CLOUD_PROJECT": "p"}
@@ -155,6 +167,8 @@ async def test_a_request_to_bedrock_is_signed_for_its_service() -> None:
     assert b"Credential=AKIDEXAMPLE/20261124/eu-west-1/bedrock/aws4_request" in runtime[b"authorization"]
     assert b"SignedHeaders=anthropic-version;content-type;host;x-amz-date" in runtime[b"authorization"]
     assert b"/eu-west-1/bedrock-mantle/aws4_request" in mantle[b"authorization"]
+    converse = await headers_of(found, "amazon/nova-pro:bedrock", "bedrock.converse")
+    assert b"Credential=AKIDEXAMPLE/20261124/eu-west-1/bedrock/aws4_request" in converse[b"authorization"]
     assert runtime != await headers_of(found, "anthropic/claude-opus-5.5:bedrock", "anthropic.messages", b"{ }")
 
 

@@ -10,9 +10,18 @@ import pytest
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
 
+from tests.fakes.raw_peer import peer_saying
 from trunkline.errors import ConfigError
+from trunkline.execution.transport.client import HttpTransport
+from trunkline.execution.transport.options import TransportOptions
 from trunkline.execution.transport.types import UpstreamRequest
-from trunkline.providers.google_tokens import GoogleCredential, GoogleTokens, TokenRefused, credential_of
+from trunkline.providers.google_tokens import (
+    GoogleCredential,
+    GoogleTokens,
+    TokenRefused,
+    credential_of,
+    metadata_credential,
+)
 
 KEY = rsa.generate_private_key(public_exponent=65537, key_size=2048)
 PEM = KEY.private_bytes(
@@ -32,6 +41,7 @@ USER = {"type": "authorized_user", "client_id": "id-1", "client_secret": "cs-1",
 class Answer:
     def __init__(self, status: int, body: bytes) -> None:
         self.status, self._body = status, body
+        self.headers: list[tuple[bytes, bytes]] = []
 
     async def read(self, limit_bytes: int) -> bytes:
         return self._body
@@ -208,3 +218,39 @@ def test_no_text_of_a_credential_has_its_secret() -> None:
     for file in (FILE, USER):
         shown = repr(credential_of(json.dumps(file).encode(), "f"))
         assert not any(secret in shown for secret in ("PRIVATE", "cs-1", "rt-1"))
+
+
+def metadata_says(body: bytes, head: bytes = b"Metadata-Flavor: Google\r\n") -> bytes:
+    return b"HTTP/1.1 200 OK\r\n%bContent-Length: %d\r\n\r\n%b" % (head, len(body), body)
+
+
+TOKEN = b'{"access_token":"ya29.m","expires_in":3599,"token_type":"Bearer"}'
+
+
+async def test_the_machines_own_account_has_its_token_from_the_metadata_server() -> None:
+    async with peer_saying(metadata_says(TOKEN)) as peer:
+        transport = HttpTransport(TransportOptions())
+        credential = metadata_credential(f"127.0.0.1:{peer.port}")
+        assert await GoogleTokens(transport, Clock()).token(credential) == "ya29.m"
+        await transport.aclose()
+    line, *headers = peer.heads[0].decode().splitlines()
+    assert line == "GET /computeMetadata/v1/instance/service-accounts/default/token HTTP/1.1"
+    assert "metadata-flavor: google" in [header.lower() for header in headers]
+
+
+async def test_who_does_not_answer_as_googles_metadata_server_is_not_believed() -> None:
+    async with peer_saying(metadata_says(TOKEN, b"")) as peer:
+        transport = HttpTransport(TransportOptions())
+        with pytest.raises(TokenRefused, match="no metadata server"):
+            await GoogleTokens(transport, Clock()).token(metadata_credential(f"127.0.0.1:{peer.port}"))
+        await transport.aclose()
+
+
+@pytest.mark.parametrize(("host", "is_metadata"), [("", True), ("169.254.169.254", True), ("127.0.0.1:8080", False)])
+async def test_only_the_metadata_server_itself_is_let_through_the_guard(host: str, is_metadata: bool) -> None:
+    server = TokenServer()
+    with pytest.raises(TokenRefused):
+        await GoogleTokens(server, Clock()).token(metadata_credential(host))
+    origin = server.sent[0].origin
+    assert (origin.scheme, origin.metadata) == ("http", is_metadata)
+    assert origin.host == (host.partition(":")[0] or "metadata.google.internal")

@@ -11,7 +11,7 @@ from trunkline.catalog.schema import parse_layer
 from trunkline.catalog.types import Profile
 from trunkline.errors import ConfigError
 from trunkline.ir.request import Request
-from trunkline.protocols.codec import ALL, QUIRKS, Quirks
+from trunkline.protocols.codec import ALL, CONVERSE, QUIRKS, Quirks
 from trunkline.providers.quirks import quirks_of
 
 CATALOG = load()
@@ -51,7 +51,7 @@ def test_attributes_are_those_of_a_request() -> None:
         assert quirks.refused | quirks.refused_while_thinking | quirks.accepted <= set(get_args(Attribute))
 
 
-@pytest.mark.parametrize("protocol", ALL)
+@pytest.mark.parametrize("protocol", [*ALL, CONVERSE])
 def test_an_offer_of_which_nothing_is_known_is_as_its_protocol(protocol: str) -> None:
     assert written(protocol) == QUIRKS[protocol]
 
@@ -209,6 +209,28 @@ def test_mistral_wants_ids_of_nine_letters_and_no_question_about_usage() -> None
 )
 def test_other_vendors_have_their_ways_in_chat(offer: str, field: str, value: object) -> None:
     assert getattr(shipped(offer, "openai.chat"), field) == value
+
+
+@pytest.mark.parametrize(
+    ("offer", "reasoning", "choices", "marks", "flag"),
+    [
+        ("amazon/nova-2-lite:bedrock", "effort", {"required", "named"}, True, True),
+        ("amazon/nova-micro:bedrock", "none", {"required", "named"}, True, True),
+        ("meta-llama/llama-3.3-70b:bedrock", "none", set(), False, False),
+        ("mistralai/mistral-large-3:bedrock", "none", {"required"}, False, False),
+        ("deepseek/deepseek-r1:bedrock", "none", set(), False, False),
+    ],
+)  # fmt: skip
+def test_models_in_converse_take_what_their_makers_know(offer, reasoning, choices, marks, flag) -> None:
+    quirks = shipped(offer, CONVERSE)
+    assert (quirks.reasoning, quirks.tool_choice, quirks.cache_marks, quirks.error_flag) == (
+        reasoning,
+        choices,
+        marks,
+        flag,
+    )
+    assert not quirks.tool_marks or not marks
+    assert quirks.media_urls is False
 
 
 def test_grok_refuses_stop_words_in_both_of_its_protocols() -> None:

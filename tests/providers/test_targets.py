@@ -33,6 +33,7 @@ def chosen(protocols: list[str], urls: list[str], client: str) -> str | None:
 
 
 CHAT, RESPONSES, MESSAGES, GEMINI = "openai.chat", "openai.responses", "anthropic.messages", "gemini"
+CONVERSE = "bedrock.converse"
 
 
 @pytest.mark.parametrize(
@@ -45,6 +46,8 @@ CHAT, RESPONSES, MESSAGES, GEMINI = "openai.chat", "openai.responses", "anthropi
         ([CHAT, GEMINI, RESPONSES], [CHAT, GEMINI, RESPONSES], MESSAGES, GEMINI),
         ([CHAT], [CHAT], MESSAGES, CHAT),
         ([CHAT, MESSAGES], [CHAT], MESSAGES, CHAT),
+        ([CONVERSE], [CONVERSE], MESSAGES, CONVERSE),
+        ([CONVERSE, CHAT], [CONVERSE, CHAT], GEMINI, CHAT),
     ],
 )
 def test_the_callers_own_protocol_is_taken_else_the_most_faithful_one(protocols, urls, client, found) -> None:

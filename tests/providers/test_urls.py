@@ -137,3 +137,20 @@ def test_a_call_goes_where_its_protocol_and_surface_have_it(base_url, protocol, 
 )
 def test_tokens_are_counted_at_an_address_of_their_own(base_url: str, protocol: str, address: str) -> None:
     assert call_url(base_url, protocol, "m", count=True) == address
+
+
+@pytest.mark.parametrize(
+    "base_url",
+    ["https://bedrock-runtime.eu-west-1.amazonaws.com", "https://bedrock-runtime.eu-west-1.amazonaws.com/model/"],
+)
+@pytest.mark.parametrize(("stream", "operation"), [(False, "converse"), (True, "converse-stream")])
+def test_converse_has_the_model_in_its_path_as_one_segment(base_url: str, stream: bool, operation: str) -> None:
+    root = "https://bedrock-runtime.eu-west-1.amazonaws.com/model"
+    for model, segment in (
+        ("us.amazon.nova-pro-v1:0", "us.amazon.nova-pro-v1%3A0"),
+        (
+            "arn:aws:bedrock:eu-west-1:1:inference-profile/x",
+            "arn%3Aaws%3Abedrock%3Aeu-west-1%3A1%3Ainference-profile%2Fx",
+        ),
+    ):
+        assert call_url(base_url, "bedrock.converse", model, stream=stream) == f"{root}/{segment}/{operation}"

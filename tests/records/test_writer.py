@@ -11,7 +11,7 @@ from tests.fakes.kept import CIPHER, DAY_MS, NOW_MS, a_kept
 from tests.fakes.records import a_record, an_intent, count, until
 from trunkline.errors import StoreError
 from trunkline.records.types import Intent, Record
-from trunkline.records.writer import PURGE_EVERY_S, Batch, Change, RecordWriter
+from trunkline.records.writer import FOLD_EVERY_S, PURGE_EVERY_S, Batch, Change, RecordWriter
 from trunkline.storage.kept import KeptReader
 from trunkline.storage.migrate import upgrade
 from trunkline.storage.queries import Store
@@ -62,6 +62,7 @@ class CommitsThenFails:
     def __init__(self, path: Path) -> None:
         self._inner = SqliteBatch(path, CIPHER.seal)
         self.purge = self._inner.purge
+        self.fold = self._inner.fold
         self.failures_left = 1
         self.open_intents = self._inner.open_intents
 
@@ -457,3 +458,63 @@ async def test_a_store_that_cannot_delete_now_goes_on_storing(path):
         await writer.flushed()
         assert writer.stats().last_error == ""
     assert count(path, "records") == 3
+
+
+def requests_counted(path: Path) -> int:
+    connection = sqlite3.connect(path)
+    found = connection.execute("SELECT coalesce(sum(requests), 0) FROM use_rollups WHERE width_s = 3600").fetchone()[0]
+    connection.close()
+    return found
+
+
+async def test_an_idle_writer_brings_the_figures_up_to_date(path):
+    with running(lambda: SqliteBatch(path), unix_ms=lambda: NOW_MS) as writer:
+        writer.end(a_record(1))
+        await until(lambda: requests_counted(path) == 1)
+        writer.end(a_record(2))
+        await until(lambda: requests_counted(path) == 2)
+        assert (writer.stats().figures_error, writer.stats().failures) == ("", 0)
+
+
+async def test_the_records_of_a_second_are_folded_together(path):
+    clock = Clock()
+    with running(lambda: SqliteBatch(path), clock=clock) as writer:
+        for number in range(5):
+            writer.end(a_record(number))
+            await writer.flushed()
+        # The first may have come before the fold at the start.
+        assert requests_counted(path) <= 1
+        clock.now_s = 10 * FOLD_EVERY_S
+        writer.end(a_record(5))
+        await until(lambda: requests_counted(path) >= 5)
+
+
+async def test_what_is_stored_before_a_stop_is_in_the_figures(path):
+    with running(lambda: SqliteBatch(path), clock=Clock()) as writer:
+        for number in range(100):
+            writer.end(a_record(number))
+    assert requests_counted(path) == 100
+
+
+async def test_figures_that_cannot_be_written_hold_up_no_record_and_come_later(path):
+    class CannotFold(SqliteBatch):
+        refusals = 2
+
+        def fold(self, now_ms: float) -> bool:
+            if CannotFold.refusals:
+                CannotFold.refusals -= 1
+                raise StoreError("locked")
+            return super().fold(now_ms)
+
+    clock = Clock()
+    with running(lambda: CannotFold(path), clock=clock) as writer:
+        writer.end(a_record(1))
+        await until(lambda: writer.stats().figures_error == "locked")
+        await writer.flushed()
+        assert writer.stats().last_error == ""
+        for step in (10, 20, 30):
+            clock.now_s = step * FOLD_EVERY_S
+            writer.end(a_record(step))
+            await writer.flushed()
+        await until(lambda: requests_counted(path) >= 3)
+        assert writer.stats().figures_error == ""

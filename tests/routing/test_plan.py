@@ -1,4 +1,4 @@
-"""Which offers can take a request, in which order, and the reason for each."""
+"""Which offers can take a request, and the reason for each; in which order, says `test_order`."""
 
 from collections.abc import Mapping
 
@@ -9,9 +9,7 @@ from trunkline.catalog.types import Model, Offer
 from trunkline.errors import (
     InvalidParams,
     ModelNotSupported,
-    NoProviderAvailable,
     PayloadTooLarge,
-    RateLimited,
     RequestError,
 )
 from trunkline.ir.facts import RequestFacts
@@ -57,35 +55,6 @@ def order(made: Plan) -> list[str]:
 
 def reasons(made: Plan) -> dict[str, str]:
     return {candidate.offer.rpartition(":")[2]: candidate.reason for candidate in made.candidates}
-
-
-def test_unmeasured_offers_come_first_then_the_quickest() -> None:
-    known = {"slow": Figures(first_token_ms=900), "quick": Figures(first_token_ms=100)}
-    made = planned(facts(), offer("slow"), offer("new"), offer("quick"), known=known)
-    assert order(made) == ["new", "quick", "slow"]
-    assert reasons(made)["quick"] == "first-token latency 100 ms"
-    assert [candidate.rank for candidate in made.candidates] == [1, 2, 3]
-
-
-def test_an_unmeasured_offer_that_failed_lately_waits_behind_the_others() -> None:
-    known = {"broken": Figures(failed_lately=True), "slow": Figures(first_token_ms=900)}
-    assert order(planned(facts(), offer("broken"), offer("slow"), known=known)) == ["slow", "broken"]
-
-
-def test_offers_that_asked_to_be_left_alone_are_skipped_with_the_reason() -> None:
-    made = planned(facts(), offer("a"), offer("b"), known={"a": Figures(rest_s=7.0)})
-    assert order(made) == ["b"]
-    assert "left alone for 7 s" in reasons(made)["a"]
-
-
-@pytest.mark.parametrize(("status", "error"), [(429, RateLimited), (503, NoProviderAvailable)])
-def test_when_all_rest_the_caller_is_told_for_how_long_the_shortest_does(
-    status: int, error: type[RequestError]
-) -> None:
-    known = {"a": Figures(rest_s=9.0), "b": Figures(rest_s=4.0, rest_status=status)}
-    with pytest.raises(error) as caught:
-        planned(facts(), offer("a"), offer("b"), known=known)
-    assert caught.value.retry_after_s == 4.0
 
 
 @pytest.mark.parametrize(

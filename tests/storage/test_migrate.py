@@ -51,14 +51,15 @@ def test_upgrading_twice_changes_nothing(url, path: Path):
 
 
 def test_a_store_of_the_first_version_keeps_its_records_and_gets_what_is_new(url, path: Path):
-    connection = sqlite3.connect(path)
-    connection.executescript(
-        "DROP TABLE kept; ALTER TABLE api_keys DROP COLUMN zero_retention; UPDATE alembic_version SET version_num = '0001'"
-    )
-    connection.close()
     batch = SqliteBatch(path)
     batch.write([a_record(1)], [], [])
     batch.close()
+    connection = sqlite3.connect(path)
+    connection.executescript(
+        "DROP TABLE kept; ALTER TABLE api_keys DROP COLUMN zero_retention; DROP TABLE offer_rollups; DROP TABLE use_rollups;"
+        "DELETE FROM meta WHERE key LIKE '%roll%'; UPDATE alembic_version SET version_num = '0001'"
+    )
+    connection.close()
     assert not migrate.is_current(url)
     migrate.upgrade(url)
     assert migrate.is_current(url)
@@ -98,6 +99,8 @@ def test_head_is_the_newest_migration():
         (schema.intents, columns.INTENT_COLUMNS),
         (schema.api_keys, columns.KEY_COLUMNS),
         (schema.kept, columns.KEPT_COLUMNS),
+        (schema.offer_rollups, columns.OFFER_ROLLUP_COLUMNS),
+        (schema.use_rollups, columns.USE_ROLLUP_COLUMNS),
     ],
     ids=lambda value: getattr(value, "name", ""),
 )

@@ -2,11 +2,15 @@ import re
 import sqlite3
 from pathlib import Path
 
-PAGE = Path(__file__).parents[2] / "docs" / "storage.md"
+import pytest
+
+DOCS = Path(__file__).parents[2] / "docs"
+PAGE = DOCS / "storage.md"
 
 
-def test_the_queries_of_the_page_run(path):
-    [block] = re.findall(r"```sql\n(.*?)```", PAGE.read_text(), re.DOTALL)
+@pytest.mark.parametrize("page", ["storage.md", "statistics.md"])
+def test_the_queries_of_the_page_run(path, page):
+    [block] = re.findall(r"```sql\n(.*?)```", (DOCS / page).read_text(), re.DOTALL)
     connection = sqlite3.connect(path)
     queries = [query for query in block.split(";") if query.strip()]
     assert len(queries) == 2

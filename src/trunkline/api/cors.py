@@ -4,6 +4,7 @@ from trunkline.execution.respond import Headers
 
 _EXPOSED = (
     b"x-request-id, request-id, x-zenmux-requestid, x-trunkline-cost, x-trunkline-provider, x-trunkline-dropped, x-trunkline-losses, x-trunkline-estimated, "
+    b"x-trunkline-attempts, x-trunkline-plan, x-trunkline-original-request-id, idempotent-replayed, "
     b"retry-after, retry-after-ms, x-should-retry"
 )
 """What clients read: the last two are the SDKs' (https://github.com/openai/openai-python, `src/openai/_base_client.py`, `_should_retry`)."""

@@ -6,6 +6,7 @@ No framework and no middleware here: this is the hot path (design.md section 5).
 import asyncio
 import re
 from collections.abc import Callable, Coroutine
+from functools import partial
 from typing import Any
 from urllib.parse import parse_qs
 
@@ -16,13 +17,18 @@ from trunkline.api.call import Call, Handler
 from trunkline.api.cors import Cors
 from trunkline.api.doors import counting, door, spoken
 from trunkline.api.forward import Forwarder, Forwarding
+from trunkline.api.management import explain
+from trunkline.api.metrics import PATH as METRICS
+from trunkline.api.metrics import Metrics
 from trunkline.api.models import ModelList
 from trunkline.api.responses import StoredResponses
 from trunkline.errors import AccessDenied, NotFound, RequestError
 from trunkline.execution.asked import Door
 from trunkline.execution.codecs import codec_of
 from trunkline.execution.exchange import Exchange
+from trunkline.execution.explain import told
 from trunkline.execution.gateway import Gateway
+from trunkline.execution.idempotency import OnceOnly
 from trunkline.execution.respond import JSON_HEADERS, Reply
 from trunkline.execution.run import abandon, begin, refuse, retry_headers, run
 from trunkline.protocols.codec import CHAT
@@ -47,6 +53,9 @@ class Seen(msgspec.Struct):
     session_id: str = ""
     user_agent: str = ""
     origin: bytes = b""
+    idempotency_key: bytes | None = None
+    explains: bool = False
+    """It wants to be told how its answer came about."""
 
 
 class DataPlane:
@@ -60,6 +69,8 @@ class DataPlane:
         forward: Forwarder,
         cors: Cors,
         readiness: Callable[[], dict[str, Any]],
+        once: OnceOnly,
+        metrics: Metrics,
         log: Any,
     ) -> None:
         self._gateway = gateway
@@ -68,6 +79,8 @@ class DataPlane:
         self._forward = forward
         self._cors = cors
         self._readiness = readiness
+        self._once = once
+        self._metrics = metrics
         self._log = log
         self._stored = StoredResponses(gateway.conversations, _answer_error)
         self._loop = asyncio.get_running_loop()
@@ -98,6 +111,9 @@ class DataPlane:
         exchange.key_id, exchange.zero_retention = key.id, key.zero_retention
         exchange.app_url, exchange.app_title = seen.app_url, seen.app_title
         exchange.session_id, exchange.user_agent = seen.session_id, seen.user_agent
+        reply.told = partial(told, exchange, seen.explains)
+        if seen.idempotency_key is not None and self._once.is_on:
+            return _GeneratingOnce(gateway, exchange, found, reply, self._log, self._once, seen.idempotency_key)
         return _Generating(gateway, exchange, found, reply, self._log)
 
     def _key(self, seen: Seen, now_ms: float) -> ApiKey:
@@ -126,15 +142,21 @@ class DataPlane:
         if counted is not None:
             self._key(seen, self._gateway.clock.unix_ms())
             return _Counting(self._gateway, counted, reply)
+        if path == explain.PATH and call.method == "POST":
+            asks_with = self._key(seen, self._gateway.clock.unix_ms())
+            return explain.Explaining(self._gateway, asks_with, reply, _answer_error)
+        if path == METRICS and call.method in ("GET", "HEAD"):
+            asks = self._metrics.needs_key(call)
+            key = self._key(seen, self._gateway.clock.unix_ms()) if asks else None
+            return self._metrics.scrape(reply, key, self.refused)
         handler = self._handler(path)
         if handler is not None and call.method in ("GET", "HEAD"):
-            handler(call, reply)
-            return None
+            return handler(call, reply)
         if _is_console(path):
             return Forwarding(self._forward, call, reply, _answer_error)
         raise NotFound(f"There is nothing at {call.method} {path[:200]}.")
 
-    def _handler(self, path: str) -> "Callable[[Call, Reply], None] | None":
+    def _handler(self, path: str) -> "Callable[[Call, Reply], Handler | None] | None":
         if path == "/healthz":
             return self._healthz
         if path == "/readyz":
@@ -176,6 +198,22 @@ class _Generating:
 
     def left(self) -> None:
         abandon(self._gateway, self._exchange, self._reply)
+
+
+class _GeneratingOnce(_Generating):
+    """The same with an `Idempotency-Key`."""
+
+    __slots__ = ("_key", "_once")
+
+    def __init__(
+        self, gateway: Gateway, exchange: Exchange, found: Door, reply: Reply, log: Any, once: OnceOnly, key: bytes
+    ) -> None:
+        super().__init__(gateway, exchange, found, reply, log)
+        self._once = once
+        self._key = key
+
+    def run(self, body: bytes) -> Coroutine[Any, Any, None]:
+        return self._once.answer(self._gateway, self._exchange, self._reply, self._door, body, self._key, self._log)
 
 
 class _Counting:
@@ -249,6 +287,14 @@ def _origin(seen: Seen, value: bytes) -> None:
     seen.origin = value
 
 
+def _idempotency_key(seen: Seen, value: bytes) -> None:
+    seen.idempotency_key = value
+
+
+def _explain(seen: Seen, value: bytes) -> None:
+    seen.explains = value.strip().lower() in (b"1", b"true")
+
+
 _TAKE: dict[bytes, Callable[[Seen, bytes], None]] = {
     b"authorization": _authorization,
     b"x-api-key": _secret,
@@ -262,4 +308,6 @@ _TAKE: dict[bytes, Callable[[Seen, bytes], None]] = {
     b"session_id": _text("session_id"),
     b"session-id": _text("session_id"),
     b"origin": _origin,
+    b"idempotency-key": _idempotency_key,
+    b"x-trunkline-explain": _explain,
 }

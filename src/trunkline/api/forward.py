@@ -54,10 +54,11 @@ class Forwarder:
                 f"The console is starting or down ({error.kind}); model traffic is not affected.", retry_after_s=1.0
             ) from error
         try:
+            named = _named_by_connection(response.headers)
             headers = [
                 (name, value)
                 for name, value in response.headers
-                if name not in _HOP_BY_HOP and name not in _ANSWERED_BY_US
+                if name not in _HOP_BY_HOP and name not in _ANSWERED_BY_US and name not in named
             ]
             length = [(name, value) for name, value in response.headers if name == b"content-length"]
             reply.start(response.status, headers + length)
@@ -67,7 +68,8 @@ class Forwarder:
             response.abort()
 
     def _request(self, call: Call, body: bytes, reply: Reply) -> UpstreamRequest:
-        kept = [header for header in call.headers if _is_forwarded(*header)]
+        named = _named_by_connection(call.headers)
+        kept = [header for header in call.headers if _is_forwarded(*header) and header[0] not in named]
         host = next((value for name, value in call.headers if name == b"host"), b"")
         peer, scheme = self._proxies.caller(call.peer, call.scheme, call.headers)
         ours: Headers = [
@@ -124,6 +126,12 @@ def _cancel(task: "asyncio.Task[None]") -> None:
 def _passed_on(reply: Reply, chunk: bytes) -> "asyncio.Future[None] | None":
     reply.write(chunk)
     return reply.room() if reply.is_full else None
+
+
+def _named_by_connection(headers: Headers) -> set[bytes]:
+    """Headers that are for this connection only, because `Connection` says so (RFC 9110, 7.6.1)."""
+    lists = [value for name, value in headers if name == b"connection"]
+    return {option.strip().lower() for value in lists for option in value.split(b",")}
 
 
 def _is_forwarded(name: bytes, value: bytes) -> bool:

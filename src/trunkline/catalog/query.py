@@ -7,33 +7,69 @@ import datetime
 import difflib
 from collections.abc import Iterable, Mapping
 from decimal import Decimal
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
 from trunkline.catalog.types import PARAMETERS, Catalog, DataPolicy, Model, Offer, PriceLine, When
 
+AUTO_MODELS = ("trunkline/auto", "zenmux/auto", "openrouter/auto")
+"""Names under which the gateway chooses the model, unless the catalog has a model of that name.
+https://docs.zenmux.ai/guide/advanced/model-routing.html, https://openrouter.ai/docs/guides/routing"""
+
+Factor = Literal["", "price", "throughput"]
+
+VARIANTS: dict[str, Factor] = {"nitro": "throughput", "floor": "price"}
+"""Suffix of a name -> what its offers are ordered by.
+https://openrouter.ai/docs/guides/routing/model-variants/nitro.md, https://openrouter.ai/docs/guides/routing/model-variants/floor"""
+
 
 class Found(msgspec.Struct, frozen=True):
-    """What a name means: a model, and a provider where the name pins one."""
+    """What a name means: a model, a provider where the name pins one, and what the offers are ordered by where it says so."""
 
     model: Model
     provider: str | None = None
+    factor: Factor = ""
 
 
 def find(catalog: Catalog, name: str) -> Found | None:
-    """The whole name or alias first, only then split at the last colon: `ollama/llama3:8b` is a model, `o4-mini:azure` a pin.
+    """The whole name or alias first, only then split at the last colon: `ollama/llama3:8b` is a model, `o4-mini:azure` a pin, `o4-mini:floor`
+    an order.
 
     None where the name means nothing, and where the model is not served by the provider that the name pins.
     """
     model = _model(catalog, name)
     if model is not None:
         return Found(model)
-    head, colon, provider = name.rpartition(":")
+    head, colon, tail = name.rpartition(":")
     model = _model(catalog, head) if colon else None
-    if model is None or all(offer.provider != provider for offer in model.offers):
+    provider = _serving(catalog, model, tail) if model is not None else None
+    if model is not None and provider is not None:
+        return Found(model, provider)
+    factor = VARIANTS.get(tail, "")
+    plain = find(catalog, head) if colon and factor else None
+    if plain is None or plain.factor:
         return None
-    return Found(model, provider)
+    return Found(plain.model, plain.provider, factor)
+
+
+def auto_factor(catalog: Catalog, name: str) -> Factor | None:
+    """None where the name is not one of the automatic model; else what the offers are ordered by, "" where the name does not say."""
+    head, _, tail = name.rpartition(":")
+    name, factor = (head, VARIANTS[tail]) if tail in VARIANTS else (name, "")
+    return factor if name in AUTO_MODELS and _model(catalog, name) is None else None
+
+
+def provider_names(catalog: Catalog) -> dict[str, str]:
+    """Every name of a provider in the form of `folded` -> its slug: its display name, its aliases, the slug itself, which wins."""
+    shown = {folded(provider.name): slug for slug, provider in catalog.providers.items()}
+    others = {folded(alias): slug for slug, provider in catalog.providers.items() for alias in provider.aliases}
+    return {**shown, **others, **{folded(slug): slug for slug in catalog.providers}}
+
+
+def folded(name: str) -> str:
+    """A provider's name without what spellings differ in: `Z.AI`, `z-ai` and `zai` are one."""
+    return "".join(filter(str.isalnum, name.casefold()))
 
 
 def nearest(catalog: Catalog, name: str, n: int = 3) -> list[str]:
@@ -126,6 +162,14 @@ def pricings(lines: Iterable[PriceLine], today: str = "") -> dict[str, list[dict
     for line in sorted(running, key=_plainness):
         cards.setdefault(line.item, []).append(_price_card(line))
     return cards
+
+
+def _serving(catalog: Catalog, model: Model, name: str) -> str | None:
+    """The provider of one of the model's offers that a name means."""
+    if any(offer.provider == name for offer in model.offers):
+        return name
+    slug = provider_names(catalog).get(folded(name))
+    return slug if any(offer.provider == slug for offer in model.offers) else None
 
 
 def _model(catalog: Catalog, name: str) -> Model | None:

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
-ProtocolName = Literal["openai.chat", "openai.responses", "anthropic.messages", "gemini"]
+ProtocolName = Literal["openai.chat", "openai.responses", "anthropic.messages", "gemini", "bedrock.converse"]
 
 Attribute = Literal[
     "cache", "cache_key", "cache_retention", "candidates", "format", "frequency_penalty", "include_usage", "logit_bias", "logprobs", "max_output_tokens",
@@ -48,7 +48,10 @@ class QuirksLayer(BaseModel):
     can_disable_reasoning: bool = True
     thinking_back: Literal["own", "text", "never"] = "own"
     thinking_word: Literal["reasoning_content", "reasoning"] = "reasoning_content"
-    reasoning_word: Literal["reasoning_effort", "thinking", "enable_thinking", "reasoning"] = "reasoning_effort"
+    reasoning_word: Literal["reasoning_effort", "thinking", "enable_thinking", "reasoning", "reasoningConfig"] = (
+        "reasoning_effort"
+    )
+    top_k_word: Literal["top_k", "inferenceConfig.topK"] = "top_k"
     content_parts: bool = True
     system_role: Literal["any", "system", "developer", "user"] = "any"
     system_in_middle: bool = True
@@ -59,6 +62,8 @@ class QuirksLayer(BaseModel):
     tool_choice: ChoiceSet = []
     custom_tools: bool = False
     cache_marks: bool = False
+    tool_marks: bool = True
+    error_flag: bool = True
     media: MediaSet = []
     media_urls: bool = True
     media_in_results: bool = True

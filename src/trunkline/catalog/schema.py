@@ -153,7 +153,7 @@ class OfferLayer(_Part):
     quirks: dict[ProtocolName, QuirksLayer] = {}
     input: list[Modality] | None = None
     abortable: bool = False
-    prefill: bool = False
+    prefill: bool | Literal["prefix", "partial", "continue_final_message"] = False
     deadlines: DeadlinesLayer = DeadlinesLayer()
     data_policy: PolicyLayer | None = None
     deprecated_on: IsoDate = None
@@ -204,6 +204,7 @@ class ProviderLayer(_Part):
 
     name: str = ""
     enabled: bool = True
+    aliases: list[str] = []
     base_url: Url | None = None
     base_urls: dict[ProtocolName, Url] = {}
     auth: Annotated[dict[AuthKey, str], BeforeValidator(_for_all_protocols)] = {}

@@ -9,7 +9,8 @@ from typing import Any
 
 import msgspec
 
-PROTOCOLS = ("openai.chat", "openai.responses", "anthropic.messages", "gemini")
+PROTOCOLS = ("openai.chat", "openai.responses", "anthropic.messages", "gemini", "bedrock.converse")
+"""Of providers; clients speak the first four."""
 
 PARAMETERS = frozenset(
     # The seed's 14 ...
@@ -82,6 +83,8 @@ class Provider(msgspec.Struct, frozen=True, omit_defaults=True):
 
     slug: str
     name: str
+    aliases: tuple[str, ...] = ()
+    """Other gateways' names of it, by which callers may mean it."""
     base_urls: dict[str, str] = {}
     """Protocol -> base URL. May hold `{endpoint}`, `{region}`, ..., filled from `vars` and `variables` by `providers.urls`."""
     auth: str = ""
@@ -141,8 +144,9 @@ class Offer(msgspec.Struct, frozen=True, omit_defaults=True, dict=True):
     """Modalities taken in, where an offer has fewer than its model."""
     abortable: bool = False
     """Leaving the answer stops the provider's meter."""
-    prefill: bool = False
-    """Continues a given assistant prefix."""
+    prefill: bool | str = False
+    """Goes on with a given beginning of its answer: True where a last turn of the assistant is enough, else the vendor's way, in Chat:
+    `prefix` (Mistral) and `partial` (Kimi) stand on the message, `continue_final_message` (vLLM) in the body. See `execution.rescue`."""
     deadlines: Deadlines = Deadlines()
     data_policy: DataPolicy | None = None
     deprecated_on: str | None = None

@@ -23,9 +23,11 @@ COMMANDS: Mapping[str, tuple[str, str]] = MappingProxyType(
         "reload": ("trunkline.cli.reload:reload", "Take a changed file over into the running gateway."),
         "doctor": ("trunkline.cli.doctor:doctor", "Check configuration, store, weights, keys and ports."),
         "migrate": ("trunkline.cli.migrate:migrate", "Bring the store to this version's schema."),
+        "figures": ("trunkline.cli.figures:figures", "Make the figures anew from the records."),
         "keys": ("trunkline.cli.keys:keys", "Make, list and revoke API keys."),
         "catalog": ("trunkline.cli.catalog:catalog", "Check, build, compare and explain the catalog."),
         "models": ("trunkline.cli.models:models", "Pull, import, list and remove local models."),
+        "explain": ("trunkline.cli.explain:explain", "Say where a request would go, and why; calls nobody."),
         "detect": ("trunkline.cli.detect:detect", "Look for model servers on this machine."),
         "simulate": ("trunkline.cli.simulate:simulate", "Serve simulated providers for tests and demos."),
     }

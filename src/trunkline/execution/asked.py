@@ -104,8 +104,8 @@ class Asked:
             self._canonical = codec_of(self.protocol).read_request(self.body, self._context())
         return self._canonical
 
-    def answer_context(self) -> AnswerContext:
-        """What a writer of the caller's protocol is told."""
+    def answer_context(self, model: str = "") -> AnswerContext:
+        """What a writer of the caller's protocol is told. `model` is the one that answers, where it is another than the caller named."""
         try:
             request = self.canonical()
         except InvalidParams:
@@ -114,7 +114,7 @@ class Asked:
         return AnswerContext(
             request=request,
             request_id=self._request_id,
-            model=self.facts.model,
+            model=model or self.facts.model,
             created_s=self._created_s,
             secret=self._vault.secret,
             keep=self._vault.keep,
@@ -150,7 +150,7 @@ class Asked:
 
 def asked_of(gateway: Gateway, exchange: Exchange, door: Door, body: bytes) -> Asked | None:
     """A request that stands for itself; None for one that may go on from something in the store: see `read`. Raises InvalidParams."""
-    if door.protocol == RESPONSES or _SEALED in body:
+    if door.protocol == RESPONSES or body.find(_SEALED) >= 0:
         return None
     vault = gateway.fleeting if exchange.zero_retention else gateway.vault
     return Asked(door, body, exchange.id, int(exchange.received_ms // 1000), vault, has_state=False)
@@ -161,7 +161,7 @@ async def read(gateway: Gateway, exchange: Exchange, door: Door, body: bytes) ->
     states: Mapping[str, bytes] = _NOTHING
     recalled: Mapping[str, bytes] = _NOTHING
     previous = b""
-    has_state = _SEALED in body
+    has_state = body.find(_SEALED) >= 0
     if has_state and (ids := stored_ids(body)):
         states = await gateway.states.find(ids)
     if door.protocol == RESPONSES:

@@ -3,7 +3,9 @@
 Same protocol on both sides, so bytes pass through (design.md 3.7); streams do so in `passthrough`.
 """
 
+import asyncio
 import contextlib
+from typing import Literal
 
 import msgspec
 
@@ -12,10 +14,14 @@ from trunkline.errors import ConfigError, InvalidParams, TransportError
 from trunkline.execution.asked import Asked
 from trunkline.execution.bill import NO_PRICE, Bill
 from trunkline.execution.blame import blame
+from trunkline.execution.decide import Decision
 from trunkline.execution.exchange import Exchange
-from trunkline.execution.failure import Failure, of_provider, told_inside
+from trunkline.execution.failure import LIMITED, Failure, of_provider, told_inside
 from trunkline.execution.framed import Framed
 from trunkline.execution.gateway import Gateway, Snapshot
+from trunkline.execution.hedge import Lane, Race
+from trunkline.execution.keys import NO_KEY
+from trunkline.execution.rescue import Continuation, continuation_of
 from trunkline.execution.respond import JSON_HEADERS, Headers, Reply
 from trunkline.execution.seen import NOTHING, Observed
 from trunkline.execution.streaming import Terms
@@ -28,82 +34,117 @@ from trunkline.ir.usage import Usage
 from trunkline.pricing.types import FREE
 from trunkline.protocols.codec import CHAT
 from trunkline.protocols.rawjson import UNREADABLE
+from trunkline.protocols.tool_arguments import NONE as NO_CALLS
 from trunkline.providers.accounts import endpoint
 from trunkline.records.types import Attempt, Intent
 from trunkline.routing.health import Sample
 from trunkline.routing.types import Step
 
+Kind = Literal["plain", "hedge", "rescue", "probe"]
 MAX_ANSWER_BYTES = 64 * 1024 * 1024
 MAX_ERROR_BYTES = 1024 * 1024
 MAX_TOLD = 1024
 """Characters of losses in a header."""
+_SAYS_NOTHING = frozenset({"client_left", "interrupted", "internal", "configuration", "refused"})
+"""Outcomes that say nothing of the provider."""
 
 
 class Try(msgspec.Struct, frozen=True):
-    """A step of the plan that is to be tried; `forgetting` without the reasoning of earlier turns, which its account could not open."""
+    """A step of the plan that is to be tried."""
 
     step: Step
     forgetting: bool = False
+    """Without the reasoning of earlier turns, which its account could not open."""
+    continuation: Continuation | None = None
+    """What the caller has of an answer that broke off: to be gone on with."""
+    wanted_key: int | None = None
+    """Which of the provider's keys holds the conversation's cache."""
+    moved_from: str = ""
+    """The offer whose account made the state that the conversation brings."""
+    tried_keys: tuple[int, ...] = ()
+    """With which it was tried already."""
 
 
 class Attempting:
     """One attempt in flight. Lives from its sending to its `account`."""
 
     __slots__ = (
-        "_asked", "_exchange", "_forgetting", "_gateway", "_include_cost", "_losses", "_reply", "_response", "_snapshot", "_started_at", "_started_ms",
-        "_step", "_way", "bill", "committed", "failure", "finished", "offer", "seen",
+        "_asked", "_exchange", "_gateway", "_include_cost", "_lane", "_race", "_reply", "_response", "_snapshot", "_started_at", "_started_ms",
+        "_was_cancelled", "_way", "bill", "committed", "decision", "ended_at", "failure", "finished", "key", "kind", "losses", "offer", "one", "seen", "token",
     )  # fmt: skip
 
     def __init__(
-        self, gateway: Gateway, snapshot: Snapshot, exchange: Exchange, reply: Reply, asked: Asked, one: Try
+        self,
+        gateway: Gateway,
+        snapshot: Snapshot,
+        exchange: Exchange,
+        reply: Reply,
+        asked: Asked,
+        one: Try,
+        race: Race | None = None,
     ) -> None:
+        """`race`: another attempt may run beside it, and the first with something useful answers."""
         self._gateway = gateway
         self._snapshot = snapshot
         self._exchange = exchange
-        self._reply = reply
+        self._race = race
+        self._lane = None if race is None else Lane(reply)
+        self._reply = self._lane or reply
         self._asked = asked
-        self._step = one.step
-        self._forgetting = one.forgetting
+        self.one = one
         self.offer: Offer = one.step.offer
         """The offer that is tried."""
+        self.kind: Kind = "plain" if one.continuation is None else "rescue"
+        self.key = NO_KEY
+        """Which of the provider's keys it went with."""
         include = asked.facts.include_cost
         self._include_cost = snapshot.policy.include_cost if include is None else include
         self._way: Way | None = None
-        self._losses: tuple[Loss, ...] = ()
+        self.losses: tuple[Loss, ...] = ()
+        """What of the caller's request it goes without."""
         self._response: UpstreamResponse | None = None
-        self._started_at = gateway.clock.now_s()
+        self._was_cancelled = False
+        self._started_at = self.ended_at = gateway.clock.now_s()
         self._started_ms = gateway.clock.unix_ms()
         self.bill: Bill | None = None
         self.seen: Observed = NOTHING
         """What came of the answer."""
-        self.committed = False
-        """Something useful of this attempt went to the caller: no other offer can take over."""
+        self.committed = one.continuation is not None
+        """The caller has something useful, of this attempt or of those that it goes on from."""
         self.failure: Failure | None = None
+        self.decision: Decision | None = None
+        """What was done about it."""
         self.finished = False
         """The answer came to its own end."""
+        self.token = 0
+        """Of `Health.begin`."""
 
     async def run(self) -> Failure | None:
         """Make the call and answer the caller with it. A failure before `committed` leaves the caller untouched."""
-        gateway, asked, account = self._gateway, self._asked, self._snapshot.account(self.offer.provider)
+        gateway, asked, one, offer = self._gateway, self._asked, self.one, self.offer
+        account = self._snapshot.account(offer.provider)
         try:
             chosen = self._way = way(
                 asked,
-                self._step,
+                one.step,
                 account,
                 self._snapshot,
                 self._exchange.id,
                 int(self._started_ms // 1000),
-                forgetting=self._forgetting,
+                forgetting=one.forgetting,
+                continuation=one.continuation,
             )
             bill = self.bill = Bill(
-                self._snapshot, self.offer, asked.facts, chosen.read_usage, self._started_ms, self._exchange.notes
+                self._snapshot, offer, asked.facts, chosen.read_usage, self._started_ms, self._exchange.notes
             )
             sent = chosen.sent()
-            self._losses = sent.losses
-            self._exchange.losses = list(sent.losses)
+            self.losses = (*sent.losses, _moved(one.moved_from)) if one.moved_from else sent.losses
             stream = asked.facts.stream
-            where = endpoint(account, self.offer, chosen.protocol, gateway.next_key(account), stream=stream)
-            request = await upstream_request(gateway, account, where, sent, self.offer.deadlines, stream=stream)
+            key = self.key = gateway.keys.take(
+                account, one.wanted_key, offer=offer.id, now_s=self._started_at, tried=one.tried_keys
+            )
+            where = endpoint(account, offer, chosen.protocol, key.secret, stream=stream)
+            request = await upstream_request(gateway, account, where, sent, offer.deadlines, stream=stream)
             self._intend()
             response = self._response = await gateway.transport(account).send(request)
             if stream and response.status == 200 and where.surface.framing == "eventstream":
@@ -125,17 +166,30 @@ class Attempting:
             self.failure = Failure(
                 "refused", Blame.CLIENT, error.status, Fault(message=error.message, param=error.param)
             )
+        except asyncio.CancelledError:
+            self._was_cancelled = True
+            raise
         except Exception:
             self.failure = Failure("internal", Blame.OPERATOR)
             raise
         finally:
             if self._response is not None:
                 self._response.abort()
+            self.ended_at = gateway.clock.now_s()
         return self.failure
 
-    def account(self, ended_at: float) -> Attempt:
+    def continuation(self) -> Continuation | None:
+        """What the caller has of the answer, for another offer to go on from; None where none can."""
+        return None if self._way is None else continuation_of(self._way)
+
+    def lose(self) -> None:
+        """The attempt beside it answers."""
+        assert self._lane is not None, "only who races can lose"
+        self._lane.lost = True
+
+    def account(self) -> Attempt:
         """The attempt as the record keeps it. Prices what was used, estimated where the provider told nothing."""
-        bill = self.bill
+        bill, ended_at = self.bill, self.ended_at
         if bill is not None:
             bill.settle(self.seen)
         offer, failure, seen, response = self.offer, self.failure, self.seen, self._response
@@ -157,14 +211,25 @@ class Attempting:
             "" if response is None else request_id(response.headers),
             False if response is None else response.reused,
             CHAT if self._way is None else self._way.protocol,
+            self.kind,
+            self.key.name,
+            "" if self.decision is None else self.decision.value,
+            self._after_leaving() if self._reply.left else "",
+            *(seen.tool_calls if self.finished else NO_CALLS),
         )
 
-    def sample(self, attempt: Attempt, at_s: float) -> Sample:
+    def sample(self, attempt: Attempt) -> Sample:
         """What the attempt says of its offer's health."""
         first_ms, last_ms, speed = attempt.first_token_ms, attempt.last_token_ms, None
+        if attempt.outcome == "lost" and first_ms is None and self.kind != "hedge" and self._asked.facts.stream:
+            # It takes at least as long as it was silent; else an offer that always loses would never be measured.
+            first_ms = attempt.ended_ms - attempt.started_ms
         if first_ms is not None and last_ms is not None and last_ms > first_ms:
             speed = attempt.usage.total_output_tokens / (last_ms - first_ms) * 1000
-        return Sample(at_s, self._up(attempt), first_ms, speed)
+        return Sample(self.ended_at, self._up(attempt), first_ms, speed, self._is_limited(attempt), self._started_at)
+
+    def _is_limited(self, attempt: Attempt) -> bool:
+        return attempt.status == LIMITED and self.failure is not None and self.failure.blame is Blame.PROVIDER
 
     def _intend(self) -> None:
         """Note the attempt durably before or with its first byte (design.md section 4)."""
@@ -205,8 +270,9 @@ class Attempting:
         headers = JSON_HEADERS + self._head(response)
         if cost != NO_PRICE:
             headers.append((b"x-trunkline-cost", cost))
-        self.committed = True
-        self._reply.whole(200, headers, chosen.written(bill, earlier, include_cost=self._include_cost))
+        if self._race is None or self._may_commit(self._race):
+            self.committed = True
+            self._reply.whole(200, headers, chosen.written(bill, earlier, include_cost=self._include_cost))
         return None
 
     async def _stream(self, response: UpstreamResponse, chosen: Way, bill: Bill) -> Failure | None:
@@ -226,8 +292,24 @@ class Attempting:
         return await streaming.run()
 
     def _commit(self, at_s: float) -> None:
-        self.committed = True
-        self._exchange.first_token_at = at_s
+        """The stream has its first useful event, and passes it on as soon as this returns."""
+        race, asked = self._race, self._asked
+        self._gateway.health.hear(self.offer.id, self.token)
+        if race is None or self._may_commit(race):
+            self.committed = True
+            if self._exchange.first_token_at is None:
+                self._exchange.first_token_at = at_s
+            if race is not None:
+                race.ending = asked.ending
+        elif race is not None:
+            # The way has put its own writer there.
+            asked.ending = race.ending
+
+    def _may_commit(self, race: Race) -> bool:
+        """Asked once, at once before the first byte goes to the caller."""
+        assert self._lane is not None, "who races has a lane"
+        self._lane.won = race.may_commit(self)
+        return self._lane.won
 
     async def _not_a_stream(self, response: UpstreamResponse, kind: str, chosen: Way) -> Failure:
         body = await response.read(MAX_ERROR_BYTES)
@@ -240,28 +322,41 @@ class Attempting:
 
     def _head(self, response: UpstreamResponse) -> Headers:
         headers = [*passed(response.headers), (b"x-trunkline-provider", self.offer.provider.encode())]
-        if self._losses:
-            headers += _told_losses(self._losses)
+        if self.losses:
+            headers += _told_losses(self.losses)
         return headers
 
     def _cause(self, error: TransportError) -> str:
         """Silence before the first useful event of a stream is one cause, whatever had come by then."""
-        early = self._asked.facts.stream and not self.committed
+        early = self._asked.facts.stream and not self.seen.useful
         return "timeout_first_event" if early and error.kind == "timeout_idle" else error.kind
 
     def _outcome(self) -> str:
         if self.failure is not None:
             return self.failure.cause
+        if self._lane is not None and self._lane.lost:
+            return "lost"
         if self.finished:
             return "ok"
         return "client_left" if self._reply.left else "interrupted"
 
+    def _after_leaving(self) -> Literal["cancelled", "drained"]:
+        """What became of it when nobody waited for it any more."""
+        return "cancelled" if self._was_cancelled else "drained"
+
     def _up(self, attempt: Attempt) -> bool | None:
-        if attempt.outcome in ("client_left", "interrupted", "internal", "configuration", "refused"):
+        if attempt.outcome in _SAYS_NOTHING:
             return None
+        if attempt.outcome == "lost":
+            # It was silent for too long for this caller; whether it would have answered is known where it was read on.
+            return True if self.finished else None
         if attempt.outcome == "status":
             return False if attempt.status >= 500 else None
         return attempt.outcome == "ok"
+
+
+def _moved(offer: str) -> Loss:
+    return Loss("earlier reasoning", "moved", f"{offer} made it, and may be the only one that can open it")
 
 
 def _told_losses(losses: tuple[Loss, ...]) -> Headers:

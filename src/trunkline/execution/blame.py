@@ -40,11 +40,15 @@ RULES = (
     # Together answers a prompt that is too long with 403 (https://docs.together.ai/docs/error-codes).
     _rule("403", r"context length|token count|max_tokens", Blame.CLIENT),
     _rule("401 402 403", None, Blame.OPERATOR),
+    # Bedrock's words for a model that this account may not call, or not in this region:
+    # https://docs.aws.amazon.com/bedrock/latest/userguide/troubleshooting-api-error-codes.html
+    _rule("400", r"model identifier is invalid|on-demand throughput|access to the model", Blame.OPERATOR),
     # The name of a model or deployment is the catalog's; anything else that was not found (a file, an image) is the caller's.
     _rule("404", _NO_MODEL, Blame.OPERATOR),
     _rule("404", r"\S", Blame.CLIENT),
     _rule("404", None, Blame.OPERATOR),
-    _rule("408 409 429", None, Blame.PROVIDER),
+    # Bedrock answers 424 where the model itself failed: https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_Converse.html
+    _rule("408 409 424 429", None, Blame.PROVIDER),
 )
 
 

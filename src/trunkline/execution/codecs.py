@@ -3,13 +3,14 @@
 import importlib
 from typing import cast
 
-from trunkline.protocols.codec import CHAT, GEMINI, MESSAGES, RESPONSES, Codec
+from trunkline.protocols.codec import CHAT, CONVERSE, GEMINI, MESSAGES, RESPONSES, Codec
 
 _MODULES = {
     CHAT: "trunkline.protocols.openai_chat.codec",
     RESPONSES: "trunkline.protocols.openai_responses.codec",
     MESSAGES: "trunkline.protocols.anthropic_messages.codec",
     GEMINI: "trunkline.protocols.gemini.codec",
+    CONVERSE: "trunkline.protocols.bedrock_converse.codec",
 }
 
 

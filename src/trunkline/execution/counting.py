@@ -67,7 +67,7 @@ async def _asked(
     try:
         told = target(account, offer, model, protocol, stream=False, request_id=request_id)
         sent: UpstreamBody = module.write_count_request(request, told)
-        where = endpoint(account, offer, protocol, gateway.next_key(account), count=True)
+        where = endpoint(account, offer, protocol, gateway.keys.take(account).secret, count=True)
         made = await upstream_request(
             gateway, account, where, Sent(sent.body, sent.headers), COUNT_DEADLINES, stream=False
         )

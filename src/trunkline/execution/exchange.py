@@ -10,9 +10,10 @@ class Exchange:
     """Gathers the account of one request. Lives from the first byte to the record; only `execution` writes to it."""
 
     __slots__ = (
-        "answer_bytes", "answer_id", "app_title", "app_url", "asked_model", "attempts", "candidates", "cost", "error_message", "error_type",
-        "finish_reason", "first_token_at", "id", "key_id", "losses", "model", "notes", "offer", "outcome", "price_version", "protocol", "provider",
-        "received_at", "received_ms", "request_bytes", "session_id", "simulated", "status", "streamed", "usage", "user_agent", "zero_retention",
+        "answer_bytes", "answer_id", "answered_at", "app_title", "app_url", "asked_model", "attempts", "candidates", "cost", "drains",
+        "error_message", "error_type", "finish_reason", "first_token_at", "id", "key_id", "losses", "model", "notes", "offer", "outcome", "price_version",
+        "protocol", "provider", "received_at", "received_ms", "request_bytes", "session_id", "simulated", "status", "streamed", "usage",
+        "user_agent", "zero_retention",
     )  # fmt: skip
 
     def __init__(self, request_id: str, protocol: str, received_at: float, received_ms: float) -> None:
@@ -26,10 +27,14 @@ class Exchange:
         self.streamed = self.simulated = False
         self.zero_retention = False
         """Of the caller's key: nothing of the conversation goes into the store."""
+        self.drains = False
+        """An answer that is under way when the caller leaves is read to its end, within its own deadlines: it will be asked for again."""
         self.request_bytes = self.answer_bytes = 0
         self.outcome, self.status = "error", 500
         self.finish_reason = self.error_type = self.error_message = self.price_version = ""
         self.first_token_at: float | None = None
+        self.answered_at: float | None = None
+        """Where the request goes on behind the end of its answer."""
         self.usage: Usage = Usage()
         self.cost: Cost = FREE
         self.attempts: list[Attempt] = []

@@ -11,12 +11,16 @@ from trunkline.ir.fault import Blame, Fault
 # Providers repeat a part of the key that they refuse, and the account it belongs to.
 _SECRET = re.compile(r"\b(?:(?:sk|key|gsk|xai|org|proj)[-_]|AIza)[A-Za-z0-9*_-]{6,}")
 MAX_WORDS = 500
+LIMITED = 429
 # Reasoning that another account made, which cannot be opened here: https://developers.openai.com/api/docs/guides/reasoning#encrypted-reasoning-items,
 # https://ai.google.dev/gemini-api/docs/thought-signatures.
 _STATE = re.compile(
     r"encrypted content|encrypted_content|thought ?signature|signature.{0,40}(invalid|verif)|invalid.{0,20}signature",
     re.IGNORECASE,
 )
+
+OF_THE_ACCOUNT = frozenset({400, 401, 402, 403, 429})
+"""Statuses with which providers refuse a key, see `blame`."""
 
 
 class Failure(msgspec.Struct, frozen=True):
@@ -34,9 +38,9 @@ class Failure(msgspec.Struct, frozen=True):
         return _SECRET.sub("[key]", self.fault.message)[:MAX_WORDS]
 
     @property
-    def is_of_this_offer(self) -> bool:
-        """The caller's request as it is, but another offer may take it: its protocol has a place for it, or the state in it is that one's own."""
-        return self.cause == "refused" or self.is_of_foreign_state
+    def is_of_the_account(self) -> bool:
+        """The provider refuses the key that it came with: wrong, without credit, without access."""
+        return self.blame is Blame.OPERATOR and self.status in OF_THE_ACCOUNT
 
     @property
     def is_of_foreign_state(self) -> bool:

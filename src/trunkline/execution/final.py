@@ -17,7 +17,8 @@ def final_error(failures: list[tuple[Offer, Failure]], model: str) -> RequestErr
 
 
 def _final_error(failures: list[tuple[Offer, Failure]], model: str) -> RequestError:
-    told = "; ".join(f"{offer.provider} {_in_words(failure)}" for offer, failure in failures)
+    # A provider with several keys may have said the same several times.
+    told = "; ".join(dict.fromkeys(f"{offer.provider} {_in_words(failure)}" for offer, failure in failures))
     limited = [failure for _, failure in failures if failure.status == 429 and failure.blame is Blame.PROVIDER]
     if len(limited) == len(failures):
         waits = [failure.retry_after_s for failure in limited if failure.retry_after_s is not None]

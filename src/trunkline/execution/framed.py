@@ -3,7 +3,7 @@
 import asyncio
 
 from trunkline.execution.transport.types import Malformed, Take, Truncated, UpstreamResponse
-from trunkline.providers.eventstream import Broken, ClaudeEvents
+from trunkline.providers.eventstream import BedrockEvents, Broken
 
 _EVENTS = (b"content-type", b"text/event-stream")
 
@@ -13,7 +13,7 @@ class Framed:
 
     def __init__(self, response: UpstreamResponse) -> None:
         self._response = response
-        self._events = ClaudeEvents()
+        self._events = BedrockEvents()
         self.status = response.status
         self.headers = [header for header in response.headers if header[0] != b"content-type"] + [_EVENTS]
         self.reused = response.reused

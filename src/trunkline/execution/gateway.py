@@ -3,21 +3,28 @@
 `Snapshot` is replaced as a whole by a reload; a request keeps the one that it began with. `Gateway` lives as long as the process.
 """
 
+import random
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from trunkline.catalog.types import Catalog, Model, Offer
 from trunkline.execution.conversations import Conversations
+from trunkline.execution.holds import Holds
+from trunkline.execution.keys import ProviderKeys
 from trunkline.execution.transport.types import Transport
 from trunkline.ir.usage import Usage
+from trunkline.ir.wish import RoutingWish
 from trunkline.pricing.types import Cost
 from trunkline.protocols.carry import StateStore
 from trunkline.providers.accounts import Absent, Account
 from trunkline.providers.google_tokens import GoogleTokens
 from trunkline.records.types import RecordSink
+from trunkline.routing.auto import Rated
 from trunkline.routing.health import Health
-from trunkline.routing.types import Eligible, Plan
+from trunkline.routing.order import Ranked
+from trunkline.routing.tokens import Learned
+from trunkline.routing.types import Eligible
 
 
 @dataclass(frozen=True)
@@ -29,16 +36,24 @@ class Policy:
     keepalive_s: float = 10.0
     drain_cap_s: float = 30.0
     max_body_bytes: int = 32 * 1024 * 1024
+    fallback_model: str = ""
+    """Where a request names none and its model fails; empty: none."""
+    auto_models: tuple[str, ...] = ()
+    """What the automatic model chooses from; empty: every model that can be called."""
+    spread: bool = True
+    """Requests are spread over the good offers of a model; False: each goes to the best one first."""
 
 
 class RememberedPlan:
     """The offers for one kind of request, and their order for as long as it holds."""
 
-    __slots__ = ("changes", "eligible", "plan", "until_s")
+    __slots__ = ("changes", "eligible", "ranked", "until_s", "wish")
 
-    def __init__(self, eligible: Eligible) -> None:
+    def __init__(self, eligible: Eligible, wish: RoutingWish) -> None:
         self.eligible = eligible
-        self.plan: Plan | None = None
+        self.wish = wish
+        """With slugs of providers."""
+        self.ranked: Ranked | None = None
         self.changes = -1
         self.until_s = 0.0
 
@@ -54,6 +69,8 @@ class Snapshot:
     """Of an offer, a usage, at a Unix time in ms, in a service tier."""
     plans: "dict[tuple[Any, ...], RememberedPlan]" = field(default_factory=dict)
     """What `execution.planning` found for a kind of request."""
+    rated: "dict[tuple[Any, ...], tuple[Rated, ...]]" = field(default_factory=dict)
+    """What the automatic model chooses from, for each list of models and day."""
 
     def reachable(self, model: Model) -> list[Offer]:
         """The offers whose provider can be called."""
@@ -107,17 +124,17 @@ class Gateway:
     tokens: GoogleTokens
     open: int = 0
     """Requests under way."""
-    turns: dict[str, int] = field(default_factory=dict)
-    """Provider -> how often it was called: keys are taken in turn."""
+    keys: ProviderKeys = field(default_factory=ProviderKeys)
+    """Which of a provider's keys is next."""
+    learned: Learned = field(default_factory=Learned)
+    """How many bytes a token has."""
+    tokenizer: Callable[[list[str]], int] | None = None
+    """Counts the tokens of texts, see `execution.tokenizer`; None where the extra `tokens` is not installed."""
+    chance: Callable[[], float] = random.random
+    """From 0 to below 1: which of several good offers is first."""
+    holds: Holds = field(default_factory=Holds)
+    """Which account holds the cache and the state of each conversation."""
 
     def transport(self, account: Account) -> Transport:
         """The client for a provider."""
         return self.transports.get(account.provider.profile) or self.transports[""]
-
-    def next_key(self, account: Account) -> str | None:
-        """The key whose turn it is."""
-        if not account.keys:
-            return None
-        turn = self.turns.get(account.provider.slug, 0)
-        self.turns[account.provider.slug] = turn + 1
-        return account.keys[turn % len(account.keys)]

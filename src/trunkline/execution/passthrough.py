@@ -10,15 +10,17 @@ from collections.abc import Callable
 import msgspec
 
 from trunkline.execution.bill import Bill
-from trunkline.execution.failure import Failure, told_inside
+from trunkline.execution.failure import Failure, of_provider, told_inside
 from trunkline.execution.respond import Reply
 from trunkline.execution.streaming import Streaming, Terms
 from trunkline.execution.transport.types import UpstreamResponse
 from trunkline.protocols import sse
+from trunkline.protocols.codec import CHAT
 from trunkline.protocols.openai_chat import errors, stream
 from trunkline.protocols.openai_chat.stop import StopStream
 from trunkline.protocols.openai_chat.usage import write_usage
 from trunkline.protocols.rawjson import UNREADABLE
+from trunkline.protocols.resuming import GOODBYES, is_json
 
 
 class ChatTerms(msgspec.Struct, frozen=True):
@@ -60,7 +62,7 @@ class Passthrough(Streaming):
             seen.characters += size
             seen.last_at = self._now_s()
             return reply.room() if full else None
-        if plain and not framer.waiting_bytes and chunk.endswith(b"\n\n") and stream.is_plain(chunk):
+        if plain and not framer.waiting_bytes and chunk.endswith(b"}\n\n") and stream.is_plain(chunk):
             full = reply.write(chunk)
             seen.pass_by(chunk, self._now_s())
             seen.envelope.learn(chunk)
@@ -72,6 +74,8 @@ class Passthrough(Streaming):
         out: list[bytes] = []
         for one in sse.events(block):
             seen.see(one, at)
+            if seen.malformed and self.is_kept and not is_json(one):
+                return b"".join(out), of_provider("malformed", "an event could not be read")
             if seen.error is not None:
                 return b"".join(out), told_inside(errors.read_stream_fault(seen.error))
             if seen.done and seen.usage is None:
@@ -80,8 +84,14 @@ class Passthrough(Streaming):
             out.append(stops.feed(shown) if stops is not None and shown else shown)
         return b"".join(out), None
 
+    @property
+    def _is_whole(self) -> bool:
+        return super()._is_whole or (self.is_one and self.seen.finish_reason != "")
+
     def _finish(self) -> bytes:
-        return self._framer.rest()
+        if not self._broke or self.seen.done:
+            return self._framer.rest()
+        return (self._estimate_event() if self.seen.usage is None else b"") + GOODBYES[CHAT]
 
     def _with_cost(self, one: bytes) -> bytes:
         """The event that carries usage: taken out if it was we who asked for it, else with its cost."""

@@ -44,7 +44,8 @@ class Reply:
     """
 
     __slots__ = (
-        "_caller", "_keepalive_s", "_last_at", "_loop", "_on_left", "_see", "_sign", "_stream_headers", "_tick", "bytes_sent", "left", "request_id", "started",
+        "_caller", "_keepalive_s", "_last_at", "_loop", "_on_left", "_outlives", "_see", "_sign", "_stream_headers", "_tick", "bytes_sent", "left",
+        "request_id", "started", "told",
     )  # fmt: skip
 
     def __init__(self, caller: Caller, request_id: str, loop: asyncio.AbstractEventLoop) -> None:
@@ -62,11 +63,20 @@ class Reply:
         self.left = False
         self.bytes_sent = 0
         self._see: Callable[[bytes], None] | None = None
+        self._outlives = False
+        """What comes after the caller left is written all the same: somebody keeps it."""
+        self.told: Callable[[int], Headers] | None = None
+        """More headers, asked for in the moment in which the head goes out; of its status, which is 0 where a sign of life begins the answer."""
         caller.on_left = self._caller_left
 
     def add_headers(self, headers: Headers) -> None:
         """Send these too, with any answer."""
         self._caller.common += b"".join([b"%b: %b\r\n" % header for header in headers])
+
+    def through(self, wrap: "Callable[[Caller], Caller]") -> None:
+        """From now on everything goes through somebody who stands before the caller, also what comes after the caller has left."""
+        self._caller = wrap(self._caller)
+        self._outlives = True
 
     def watch(self, on_left: Callable[[], None]) -> None:
         """Whom to tell, once, when the caller leaves (also if it has); a later call only changes who is told."""
@@ -101,19 +111,24 @@ class Reply:
         """Send the head with the first bytes of a stream; only these, where a keep-alive has sent the head."""
         if self.started:
             self.write(first)
-            return
-        if self.left:
+        else:
+            self._begin(status, status, headers, first)
+
+    def _begin(self, status: int, told_status: int, headers: Headers, first: bytes) -> None:
+        if self.left and not self._outlives:
             return
         self.started = True
         self.bytes_sent += len(first)
         if self._see is not None and first:
             self._see(first)
         self._last_at = self._loop.time()
+        if self.told is not None and (more := self.told(told_status)):
+            headers = headers + more
         self._caller.start(status, headers, first)
 
     def write(self, data: bytes) -> bool:
         """Send bytes of a stream; whether it `is_full` now. Nothing goes to a caller that left."""
-        if self.left:
+        if self.left and not self._outlives:
             return False
         self.bytes_sent += len(data)
         self._last_at = self._loop.time()
@@ -124,18 +139,20 @@ class Reply:
     def end(self) -> None:
         """End a stream."""
         self.close()
-        if self.started and not self.left:
+        if self.started and (self._outlives or not self.left):
             self._caller.end()
 
     def whole(self, status: int, headers: Headers, body: bytes) -> None:
         """Send an answer that is not streamed."""
         self.close()
-        if self.left:
+        if self.left and not self._outlives:
             return
         self.started = True
         self.bytes_sent += len(body)
         if self._see is not None:
             self._see(body)
+        if self.told is not None and (more := self.told(status)):
+            headers = headers + more
         self._caller.whole(status, headers, body)
 
     def close(self) -> None:
@@ -157,8 +174,14 @@ class Reply:
             quiet_s = 0.0
             # A caller that does not even take what is there needs no sign of life.
             if not self.is_full:
-                self.start(200, self._stream_headers, self._sign())
+                self._give_sign()
         self._tick = self._loop.call_later(max(self._keepalive_s - quiet_s, 0.001), self._look)
+
+    def _give_sign(self) -> None:
+        if self.started:
+            self.write(self._sign())
+        else:
+            self._begin(200, 0, self._stream_headers, self._sign())
 
 
 STREAM_HEADERS: Headers = [

@@ -4,23 +4,18 @@ In: the caller's bytes and a `Reply`. Out: nothing but the answer that was sent,
 """
 
 import asyncio
-from collections import deque
-from collections.abc import Callable
 from typing import Any
 
-from trunkline.catalog.types import Offer
 from trunkline.errors import InternalError, NoProviderAvailable, Overloaded, RequestError
 from trunkline.execution.asked import Asked, Door, asked_of, read
-from trunkline.execution.attempt import Attempting, Try
-from trunkline.execution.blame import client_error
 from trunkline.execution.codecs import codec_of
 from trunkline.execution.conversations import Remembering
 from trunkline.execution.exchange import Exchange
 from trunkline.execution.failure import Failure
-from trunkline.execution.final import final_error
 from trunkline.execution.gateway import Gateway, Snapshot
-from trunkline.execution.planning import MAX_MODEL_NAME, plan
+from trunkline.execution.planning import MAX_MODEL_NAME, measure, plan
 from trunkline.execution.respond import JSON_HEADERS, STREAM_HEADERS, Headers, Reply
+from trunkline.execution.trying import Trying
 from trunkline.ir.fault import Blame
 from trunkline.routing.types import Plan
 
@@ -41,8 +36,14 @@ async def run(gateway: Gateway, exchange: Exchange, reply: Reply, door: Door, bo
             await gateway.sink.room()
         asked = asked_of(gateway, exchange, door, body) or await read(gateway, exchange, door, body)
         telling.asked = asked
+        if gateway.tokenizer is not None:
+            await measure(gateway, snapshot, asked)
         chosen = _prepare(gateway, snapshot, exchange, reply, asked)
-        await _attempts(gateway, snapshot, exchange, reply, asked, chosen, telling, log, task)
+        cut = await Trying(gateway, snapshot, exchange, reply, asked, chosen, log, task).run()
+        if reply.left:
+            _left(exchange, reply)
+        elif cut is not None:
+            telling.cut(cut)
     except RequestError as error:
         exchange.candidates = exchange.candidates or tuple(error.candidates)
         telling.error(error)
@@ -83,7 +84,8 @@ def _end(gateway: Gateway, exchange: Exchange, reply: Reply) -> None:
     reply.close()
     gateway.open -= 1
     exchange.answer_bytes = reply.bytes_sent
-    gateway.sink.end(exchange.record(gateway.clock.now_s()))
+    ended_at = gateway.clock.now_s() if exchange.answered_at is None else exchange.answered_at
+    gateway.sink.end(exchange.record(ended_at))
 
 
 def _prepare(gateway: Gateway, snapshot: Snapshot, exchange: Exchange, reply: Reply, asked: Asked) -> Plan:
@@ -92,7 +94,7 @@ def _prepare(gateway: Gateway, snapshot: Snapshot, exchange: Exchange, reply: Re
     exchange.asked_model = exchange.model = facts.model[:MAX_MODEL_NAME]
     exchange.streamed = facts.stream
     exchange.session_id = exchange.session_id or facts.session_id
-    chosen = plan(gateway, snapshot, facts)
+    chosen = plan(gateway, snapshot, facts, asked, exchange)
     exchange.model = chosen.model.slug
     exchange.candidates = chosen.candidates
     if asked.is_stored:
@@ -111,101 +113,6 @@ def _prepare(gateway: Gateway, snapshot: Snapshot, exchange: Exchange, reply: Re
             snapshot.policy.keepalive_s, asked.keepalive, JSON_HEADERS if asked.door.array_framing else STREAM_HEADERS
         )
     return chosen
-
-
-async def _attempts(
-    gateway: Gateway,
-    snapshot: Snapshot,
-    exchange: Exchange,
-    reply: Reply,
-    asked: Asked,
-    chosen: Plan,
-    telling: "Telling",
-    log: Any,
-    task: "asyncio.Task[Any]",
-) -> None:
-    failures: list[tuple[Offer, Failure]] = []
-    steps = deque(Try(step) for step in chosen.steps)
-    while steps:
-        one = steps.popleft()
-        step = one.step
-        attempt = Attempting(gateway, snapshot, exchange, reply, asked, one)
-        exchange.offer, exchange.provider, exchange.simulated = step.offer.id, step.offer.provider, step.offer.simulated
-        reply.watch(_on_left(snapshot.policy.drain_cap_s, step.offer, task))
-        try:
-            failure = await attempt.run()
-        finally:
-            _account(gateway, exchange, attempt)
-        if failure is None:
-            _answered(exchange, reply)
-            if asked.remembering is not None and asked.remembering.note:
-                exchange.notes.append(asked.remembering.note)
-            return
-        if reply.left:
-            _left(exchange, reply)
-            return
-        _heed(gateway, step.offer, failure, log)
-        if attempt.committed:
-            telling.cut(failure)
-            return
-        if failure.blame is Blame.CLIENT and not failure.is_of_this_offer:
-            raise client_error(failure.status, failure.fault)
-        failures.append((step.offer, failure))
-        if failure.is_of_foreign_state and not one.forgetting:
-            # When no other offer can open it, better an answer without that reasoning than none ever again.
-            steps.append(Try(step, forgetting=True))
-    told = [(offer, failure) for offer, failure in failures if failure.blame is not Blame.CLIENT]
-    if not told:
-        # No offer takes it as it is: the caller's to mend.
-        raise client_error(failures[0][1].status, failures[0][1].fault)
-    raise final_error(told, exchange.model)
-
-
-def _on_left(drain_cap_s: float, offer: Offer, task: "asyncio.Task[Any]") -> Callable[[], None]:
-    """What happens when the caller leaves: stop at once where that stops the provider's meter, else read on for the usage, within a cap."""
-
-    def left() -> None:
-        if offer.abortable:
-            task.cancel()
-        else:
-            asyncio.get_running_loop().call_later(drain_cap_s, _cancel_if_running, task)
-
-    return left
-
-
-def _cancel_if_running(task: "asyncio.Task[Any]") -> None:
-    if not task.done():
-        task.cancel()
-
-
-def _account(gateway: Gateway, exchange: Exchange, attempt: Attempting) -> None:
-    """Put the attempt into the record and into its offer's health."""
-    now_s = gateway.clock.now_s()
-    told = attempt.account(now_s)
-    exchange.attempts.append(told)
-    exchange.usage, exchange.cost = told.usage, told.cost
-    exchange.finish_reason, exchange.answer_id = attempt.seen.finish_reason, attempt.seen.answer_id
-    gateway.health.observe(attempt.offer.id, attempt.sample(told, now_s))
-
-
-def _heed(gateway: Gateway, offer: Offer, failure: Failure, log: Any) -> None:
-    """What a failure means for the requests to come, and for the operator."""
-    if failure.retry_after_s and failure.status in (429, 503):
-        gateway.health.rest(offer.id, gateway.clock.now_s(), failure.retry_after_s, failure.status)
-    if failure.blame is Blame.OPERATOR:
-        gateway.health.demote(offer.id, gateway.clock.now_s())
-        log.warning(
-            "a provider refuses this gateway's account",
-            offer=offer.id,
-            status=failure.status,
-            message=failure.shown_message,
-        )
-
-
-def _answered(exchange: Exchange, reply: Reply) -> None:
-    exchange.outcome, exchange.status = "ok", 200
-    if reply.left:
-        _left(exchange, reply)
 
 
 def _left(exchange: Exchange, reply: Reply) -> None:

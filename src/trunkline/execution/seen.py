@@ -7,6 +7,7 @@ import msgspec
 from trunkline.ir.events import Delta, Event, Failed, Finish, PartStart, Start, UsageSeen
 from trunkline.ir.parts import Part, Refusal, Text, Thinking, ToolCall
 from trunkline.ir.response import Response
+from trunkline.protocols.tool_arguments import NONE, ToolCalls
 
 MAX_WORD = 128
 """Characters that are kept of a provider's ids and words."""
@@ -31,6 +32,10 @@ class Observed(Protocol):
     def last_at(self) -> float | None: ...
     @property
     def useful(self) -> bool: ...
+    @property
+    def tool_calls(self) -> tuple[int, int]:
+        """How many, and how many of them with arguments that no tool can take."""
+        ...
 
 
 class StreamObserved(Observed, Protocol):
@@ -42,7 +47,7 @@ class Seen:
     """Lives as long as its attempt; the same attributes as Chat's `StreamObserver`, which looks at bytes."""
 
     __slots__ = (
-        "_open", "answer_id", "characters", "done", "failed", "finish_reason", "first_at", "last_at", "malformed", "service_tier", "usage",
+        "_open", "_tools", "answer_id", "characters", "done", "failed", "finish_reason", "first_at", "last_at", "malformed", "service_tier", "usage",
     )  # fmt: skip
 
     def __init__(self) -> None:
@@ -58,6 +63,7 @@ class Seen:
         self.done = False
         self.malformed = False
         self.failed: Failed | None = None
+        self._tools: ToolCalls | None = None
         self._open: set[int] = set()
         """Candidates that have begun and not ended."""
 
@@ -75,9 +81,13 @@ class Seen:
         """Take in one event."""
         if isinstance(event, Delta):
             self._count(len(event.text), at)
+            if self._tools is not None and self._tools.has(event.index):
+                self._tools.add(event.index, event.text)
         elif isinstance(event, PartStart):
             self._count(_characters(event.part), at)
             self._open.add(event.choice)
+            if isinstance(event.part, ToolCall) and event.part.kind == "function":
+                self._see_call(event.index, event.part)
         elif isinstance(event, UsageSeen):
             self._take_usage(event.raw, event.service_tier)
         elif isinstance(event, Finish):
@@ -93,9 +103,21 @@ class Seen:
         self.answer_id = response.id[:MAX_WORD]
         for candidate in response.candidates:
             self.characters += sum([_characters(part) for part in candidate.parts])
+            for part in candidate.parts:
+                if isinstance(part, ToolCall) and part.kind == "function":
+                    self._see_call(id(part), part)
             if candidate.finish is not None:
                 self.finish_reason = self.finish_reason or candidate.finish.value
         self._take_usage(response.raw_usage, response.service_tier)
+
+    @property
+    def tool_calls(self) -> tuple[int, int]:
+        return NONE if self._tools is None else self._tools.counts()
+
+    def _see_call(self, index: int, call: ToolCall) -> None:
+        if self._tools is None:
+            self._tools = ToolCalls()
+        self._tools.add(index, call.arguments)
 
     def _count(self, characters: int, at: float) -> None:
         if not characters:
@@ -121,6 +143,7 @@ class _Nothing(msgspec.Struct, frozen=True):
     first_at: float | None = None
     last_at: float | None = None
     useful: bool = False
+    tool_calls: tuple[int, int] = NONE
 
 
 NOTHING: Observed = _Nothing()

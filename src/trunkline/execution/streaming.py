@@ -12,6 +12,7 @@ from trunkline.execution.failure import Failure, of_provider
 from trunkline.execution.respond import Headers, Reply
 from trunkline.execution.seen import StreamObserved
 from trunkline.execution.transport.types import UpstreamResponse
+from trunkline.ir.usage import Usage
 from trunkline.protocols import sse
 from trunkline.records.types import Attempt
 
@@ -41,7 +42,7 @@ class Streaming:
     """One stream on its way. Lives as long as its attempt."""
 
     __slots__ = (
-        "_bill", "_framer", "_held", "_now_s", "_on_commit", "_reply", "_response", "_terms", "committed", "failure", "observed",
+        "_bill", "_broke", "_framer", "_held", "_now_s", "_on_commit", "_reply", "_response", "_terms", "committed", "failure", "is_kept", "is_one", "observed",
     )  # fmt: skip
 
     def __init__(
@@ -64,9 +65,21 @@ class Streaming:
         self._on_commit = on_commit
         self._framer = sse.Framer()
         self._held: list[bytes] = []
+        self._broke = False
+        """The connection did, behind the last word of the answer: what is left to be said at its end is ours to say."""
         self.committed = False
         """Something useful went to the caller."""
         self.failure: Failure | None = None
+        self.is_one = True
+        """One answer is asked for: its reason to finish is the end of all of it."""
+        self.is_kept = False
+        """What the caller has is known, so that another offer may go on: then an event that cannot be read is the end, for something would be missing."""
+
+    @property
+    def usage(self) -> Usage | None:
+        """So far, estimated where the provider told nothing."""
+        self._bill.settle(self.observed)
+        return self._bill.usage
 
     async def run(self) -> Failure | None:
         """Bring the stream to its end. A TransportError where it breaks."""
@@ -76,6 +89,7 @@ class Streaming:
             # What ends it may be we ourselves; and after the protocol's own end nothing that goes wrong matters any more.
             if self.failure is None and not self._is_whole:
                 raise
+            self._broke = self.failure is None
         return self.failure or self._ended()
 
     @property

@@ -10,7 +10,8 @@ import msgspec
 
 from trunkline.errors import RequestError
 from trunkline.execution.bill import Bill
-from trunkline.execution.failure import Failure, told_inside
+from trunkline.execution.failure import Failure, of_provider, told_inside
+from trunkline.execution.rescue import MAX_KEPT_EVENTS, Continuation, Splice, merged
 from trunkline.execution.respond import Reply
 from trunkline.execution.seen import Seen
 from trunkline.execution.streaming import Streaming, Terms
@@ -20,6 +21,7 @@ from trunkline.protocols import cost_in, sse
 from trunkline.protocols.codec import StreamReader, StreamWriter
 from trunkline.protocols.openai_responses import cut_short
 from trunkline.protocols.rawjson import UNREADABLE
+from trunkline.protocols.resuming import GOODBYES, is_json
 from trunkline.protocols.stopping import StopAt
 from trunkline.protocols.tools import Restore
 
@@ -31,6 +33,8 @@ class Route(msgspec.Struct, frozen=True):
     writer: StreamWriter
     stop_at: StopAt | None = None
     restore: Restore | None = None
+    splice: Splice | None = None
+    """Where an answer of another offer is gone on with."""
 
 
 class _Read(Streaming):
@@ -52,6 +56,14 @@ class _Read(Streaming):
         super().__init__(response, reply, bill, terms, self.seen, now_s, on_commit)
         self._reader = reader
 
+    @property
+    def _is_whole(self) -> bool:
+        return super()._is_whole or (self.is_one and self.seen.has_ended)
+
+    def _is_hole(self, _one: bytes) -> bool:
+        """Whether the caller would miss something of an event that cannot be read."""
+        return True
+
     def _made_of(self, block: bytes) -> tuple[bytes, Failure | None]:
         seen, at_s = self.seen, self._now_s()
         out: list[bytes] = []
@@ -59,6 +71,8 @@ class _Read(Streaming):
             try:
                 events = self._reader.feed(one)
             except UNREADABLE:
+                if self.is_kept and self._is_hole(one):
+                    return b"".join(out), of_provider("malformed", "an event could not be read")
                 if not seen.malformed:
                     self._bill.notes.append("an event of the stream could not be read")
                 seen.malformed = True
@@ -82,7 +96,8 @@ class _Read(Streaming):
         last = self._reader.end()
         for event in last:
             self.seen.see(event, at_s)
-        shown = self._shown(b"", last)
+        # Of an answer that was cut, what is open stays so: another offer may go on with it.
+        shown = self._shown(b"", last) if self.seen.finish_reason else b""
         if self.committed:
             self._reply.write(shown)
         else:
@@ -99,7 +114,7 @@ class _Read(Streaming):
 class Translation(_Read):
     """One stream on its way into another protocol."""
 
-    __slots__ = ("_route",)
+    __slots__ = ("_route", "kept")
 
     def __init__(
         self,
@@ -113,15 +128,23 @@ class Translation(_Read):
     ) -> None:
         super().__init__(response, reply, bill, terms, route.reader, now_s, on_commit)
         self._route = route
+        self.kept: list[Event] = []
+        """What was written, where `is_kept`."""
 
     def _shown(self, one: bytes, events: list[Event]) -> bytes:
         del one
         route = self._route
-        if route.stop_at is None and route.restore is None:
-            return b"".join([route.writer.feed(event) for event in events])
-        stopped = [shown for event in events for shown in (route.stop_at.feed(event) if route.stop_at else (event,))]
-        restored = [route.restore.feed(event) if route.restore else event for event in stopped]
-        return b"".join([route.writer.feed(event) for event in restored if event is not None])
+        shown = events
+        if route.stop_at is not None:
+            shown = [stopped for event in shown for stopped in route.stop_at.feed(event)]
+        if route.restore is not None:
+            shown = [restored for event in shown if (restored := route.restore.feed(event)) is not None]
+        if route.splice is not None:
+            shown = [spliced for event in shown for spliced in route.splice.feed(event)]
+        if self.is_kept:
+            self.kept += shown
+            self.is_kept = len(self.kept) < MAX_KEPT_EVENTS
+        return b"".join([route.writer.feed(event) for event in shown])
 
     def _finish(self) -> bytes:
         self._bill.settle(self.seen)
@@ -133,6 +156,53 @@ class Translation(_Read):
         return estimated + self._route.writer.end(
             self._bill.shown(self._terms.earlier, include=self._terms.include_cost)
         )
+
+
+class Rescue(Translation):
+    """A stream that goes on with one that another offer began."""
+
+    __slots__ = ("_continuation", "_is_under_way")
+
+    def __init__(
+        self,
+        response: UpstreamResponse,
+        reply: Reply,
+        bill: Bill,
+        terms: Terms,
+        route: Route,
+        continuation: Continuation,
+        now_s: Callable[[], float],
+        on_commit: Callable[[float], None],
+    ) -> None:
+        super().__init__(response, reply, bill, terms, route, now_s, on_commit)
+        self._continuation = continuation
+        self._is_under_way = False
+        # Nothing is held: where the writer is, the caller must be.
+        self.committed = True
+
+    def _look(self, block: bytes) -> None:
+        super()._look(block)
+        if not self._is_under_way and self.observed.useful and self.failure is None:
+            self._is_under_way = True
+            self._on_commit(self._now_s())
+            if not self.observed.done:
+                self._response.idle_s = self._terms.idle_s
+
+    def _made_of(self, block: bytes) -> tuple[bytes, Failure | None]:
+        shown, failure = super()._made_of(block)
+        self.seen.answer_id = self._continuation.answer_id
+        splice = self._route.splice
+        if failure is None and splice is not None and splice.strays:
+            failure = of_provider("malformed", "the answer was not gone on with, but thought over again")
+        return shown, failure
+
+    def _finish(self) -> bytes:
+        usage = self.usage
+        whole = merged(self._continuation.usage, usage) if usage is not None else self._continuation.usage
+        counted = b""
+        if whole is not None:
+            counted = self._route.writer.feed(UsageSeen(whole, msgspec.Raw(b"null"), self.seen.service_tier or ""))
+        return counted + self._route.writer.end(self._bill.shown(self._terms.earlier, include=self._terms.include_cost))
 
 
 class Watching(_Read):
@@ -156,6 +226,10 @@ class Watching(_Read):
         self._first = self._last = b""
         """Events that were passed on."""
 
+    def _is_hole(self, one: bytes) -> bool:
+        # What is only of a shape that we do not know is passed on, and the caller's to read.
+        return not is_json(one)
+
     def fail(self, error: RequestError) -> bytes:
         """The end of a Responses stream of which the provider wrote the beginning: numbered on, without a life of its own."""
         return cut_short.failed(self._first, self._last, error)
@@ -176,4 +250,4 @@ class Watching(_Read):
             return one
 
     def _finish(self) -> bytes:
-        return self._framer.rest()
+        return GOODBYES[self._protocol] if self._broke and not self._reader.done else self._framer.rest()

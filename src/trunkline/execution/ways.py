@@ -5,10 +5,12 @@ In: what was asked, a plan's step, an account. Out: a `Way`: the upstream's body
 * `ChatWay`: Chat Completions on both sides, bytes through, looked at by the hand-made observers of `openai_chat`. The hot path.
 * `SameWay`: another protocol on both sides: bytes through, watched through the protocol's codec.
 * `TranslatedWay`: two protocols, through the canonical form.
+* `ContinuedWay`: what another offer began, whatever its protocol (see `rescue`).
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
+from typing import TypeVar
 
 import msgspec
 
@@ -19,27 +21,32 @@ from trunkline.execution.codecs import codec_of
 from trunkline.execution.failure import Failure, of_provider, told_inside
 from trunkline.execution.gateway import Snapshot
 from trunkline.execution.passthrough import ChatTerms, Passthrough
+from trunkline.execution.rescue import Continuation, Keeping, Splice, continued, is_worth_keeping, marked, switches
 from trunkline.execution.respond import JSON_HEADERS, STREAM_HEADERS, Headers, Reply
 from trunkline.execution.seen import Observed, Seen
 from trunkline.execution.streaming import Streaming, Terms
-from trunkline.execution.translation import Route, Translation, Watching
+from trunkline.execution.translation import Rescue, Route, Translation, Watching
 from trunkline.execution.transport.types import UpstreamResponse
 from trunkline.ir.fault import Fault
 from trunkline.ir.loss import Loss
+from trunkline.ir.request import Request
 from trunkline.ir.response import Response
 from trunkline.ir.usage import Usage
-from trunkline.protocols import cost_in, stopping, tools
-from trunkline.protocols.codec import CHAT, GEMINI, MESSAGES, RESPONSES, StreamReader, Target
+from trunkline.protocols import cost_in, sse, stopping, tools
+from trunkline.protocols.codec import CHAT, GEMINI, MESSAGES, RESPONSES, Place, StreamReader, StreamWriter, Target
 from trunkline.protocols.facts import attributes
 from trunkline.protocols.openai_chat import answer, errors
 from trunkline.protocols.openai_chat.request import GATEWAY_KEYS, ChatRequest, upstream_body
 from trunkline.protocols.openai_chat.stop import cut_answer
 from trunkline.protocols.openai_chat.usage import read_usage, write_usage
 from trunkline.protocols.rawjson import UNREADABLE, is_null, join, raw, split
+from trunkline.protocols.resuming import said_of
 from trunkline.providers.accounts import Account
 from trunkline.providers.targets import Edits, edits, protocol_for, target
 from trunkline.records.types import Attempt
 from trunkline.routing.types import Step
+
+_S = TypeVar("_S", bound=Streaming)
 
 
 class Sent(msgspec.Struct, frozen=True):
@@ -56,9 +63,45 @@ class Way(ABC):
     protocol: str
     """The provider's."""
 
-    def __init__(self, asked: Asked, step: Step) -> None:
+    def __init__(self, asked: Asked, step: Step, keeps: Callable[[], Target] | None = None) -> None:
+        """`keeps`: what the caller has of a stream must be known, since another offer could go on with it; and how it is read."""
         self._asked = asked
         self._step = step
+        self._keeps = keeps
+        self._streaming: Streaming | None = None
+
+    def continuation(self) -> Continuation | None:
+        """After a stream that broke: where another offer can go on with it; None where none can."""
+        streaming = self._streaming
+        if streaming is None or not streaming.committed or not streaming.is_kept:
+            return None
+        try:
+            place = self._place()
+        except UNREADABLE:
+            return None
+        if place is None:
+            return None
+        return continued(self._asked, self._step.offer.model, place, streaming.usage, streaming.observed.answer_id)
+
+    def _place(self) -> Place | None:
+        """Where the caller is. Raises one of `rawjson.UNREADABLE`."""
+        return None
+
+    def _begun(self, streaming: _S) -> _S:
+        streaming.is_kept = self._keeps is not None
+        streaming.is_one = "n" not in self._asked.facts.parameters
+        self._streaming = streaming
+        return streaming
+
+    def _resumed(self, keeping: Keeping | None) -> Place | None:
+        """Where the caller is in a stream that was passed on as it came."""
+        kept = keeping.kept if keeping is not None else None
+        if not kept or self._keeps is None:
+            return None
+        asked = self._asked
+        return codec_of(asked.protocol).resume(
+            sse.events(kept), asked.answer_context(self._step.shown_model), self._keeps()
+        )
 
     @abstractmethod
     def sent(self) -> Sent:
@@ -106,25 +149,36 @@ def way(
     created_s: int,
     *,
     forgetting: bool,
+    continuation: Continuation | None = None,
 ) -> Way:
-    """The way of one attempt. The caller's own protocol is taken where the offer speaks it. `forgetting`: without earlier turns' reasoning."""
+    """The way of one attempt. The caller's own protocol is taken where the offer speaks it. `forgetting`: without earlier turns' reasoning;
+    `continuation`: going on with what another offer began."""
     offer = step.offer
+    model = snapshot.catalog.models[offer.model]
     has_state = asked.has_state or forgetting
-    if asked.protocol == CHAT and CHAT in offer.protocols and CHAT in account.base_urls and not has_state:
-        return ChatWay(asked, step, account, created_s)
+    speaks_chat = CHAT in offer.protocols and CHAT in account.base_urls
+    keeps: Callable[[], Target] | None = None
+    if asked.facts.stream and is_worth_keeping(model, offer):
+
+        def keeps() -> Target:
+            return target(account, offer, model, asked.protocol, stream=True, request_id=request_id)
+
+    if asked.protocol == CHAT and speaks_chat and not has_state and continuation is None:
+        return ChatWay(asked, step, account, created_s, keeps)
     protocol = protocol_for(account, offer, asked.protocol)
+    if continuation is not None and isinstance(offer.prefill, str) and speaks_chat:
+        # Vendors' own ways are words of this protocol.
+        protocol = CHAT
     if protocol is None:
         raise ConfigError(
             f"{offer.provider} has no address for any protocol of {offer.id}: give `base_urls`",
             where=f"providers.{offer.provider}",
         )
-    told = target(
-        account, offer, snapshot.catalog.models[offer.model], protocol, stream=asked.facts.stream, request_id=request_id
-    )
+    told = target(account, offer, model, protocol, stream=asked.facts.stream, request_id=request_id)
     missing = attributes(step.dropped + step.emulated)
     as_it_is = not (missing or has_state or asked.previous or asked.recalled or asked.door.array_framing)
-    if protocol == asked.protocol and as_it_is:
-        return SameWay(asked, step, told, reasons=snapshot.catalog.models[offer.model].reasoning)
+    if protocol == asked.protocol and as_it_is and continuation is None:
+        return SameWay(asked, step, told, keeps, reasons=model.reasoning)
     if missing:
         quirks = msgspec.structs.replace(
             told.quirks,
@@ -134,14 +188,19 @@ def way(
         told = msgspec.structs.replace(told, quirks=quirks)
     if forgetting:
         told = msgspec.structs.replace(told, quirks=msgspec.structs.replace(told.quirks, thinking_back="never"))
-    return TranslatedWay(asked, step, told, edits(account, offer, protocol))
+    if continuation is not None:
+        return ContinuedWay(asked, step, told, edits(account, offer, protocol), keeps, continuation)
+    return TranslatedWay(asked, step, told, edits(account, offer, protocol), keeps)
 
 
 class ChatWay(Way):
     protocol = CHAT
 
-    def __init__(self, asked: Asked, step: Step, account: Account, created_s: int) -> None:
-        super().__init__(asked, step)
+    def __init__(
+        self, asked: Asked, step: Step, account: Account, created_s: int, keeps: Callable[[], Target] | None
+    ) -> None:
+        super().__init__(asked, step, keeps)
+        self._keeping: Keeping | None = None
         self._edits = edits(account, step.offer, CHAT)
         self._created_s = created_s
         self._answer = answer.NOTHING
@@ -208,16 +267,24 @@ class ChatWay(Way):
     ) -> Streaming:
         facts, step = self._asked.facts, self._step
         asked = ChatTerms(
-            step.offer.upstream_model, facts.stop if step.emulated else (), facts.wants_usage, self._created_s
+            step.offer.upstream_model,
+            facts.stop if step.emulated else (),
+            facts.wants_usage,
+            self._created_s,
         )
-        return Passthrough(response, reply, bill, terms, asked, now_s, on_commit)
+        if self._keeps is not None:
+            reply = self._keeping = Keeping(reply)
+        return self._begun(Passthrough(response, reply, bill, terms, asked, now_s, on_commit))
+
+    def _place(self) -> Place | None:
+        return self._resumed(self._keeping)
 
 
 class _CodecWay(Way):
     """A way on which the provider's side is read by its codec."""
 
-    def __init__(self, asked: Asked, step: Step, told: Target) -> None:
-        super().__init__(asked, step)
+    def __init__(self, asked: Asked, step: Step, told: Target, keeps: Callable[[], Target] | None) -> None:
+        super().__init__(asked, step, keeps)
         self._target = told
         self.protocol = told.protocol
         self._codec = codec_of(told.protocol)
@@ -241,8 +308,11 @@ class _CodecWay(Way):
 
 
 class SameWay(_CodecWay):
-    def __init__(self, asked: Asked, step: Step, told: Target, *, reasons: bool) -> None:
-        super().__init__(asked, step, told)
+    def __init__(
+        self, asked: Asked, step: Step, told: Target, keeps: Callable[[], Target] | None, *, reasons: bool
+    ) -> None:
+        super().__init__(asked, step, told, keeps)
+        self._keeping: Keeping | None = None
         self._reasons = reasons
         self._body = b""
 
@@ -284,23 +354,35 @@ class SameWay(_CodecWay):
                 asked.ending = watching
             on_commit(at_s)
 
+        if self._keeps is not None:
+            reply = self._keeping = Keeping(reply)
         watching = Watching(response, reply, bill, terms, self._reader(), protocol, now_s, committed)
-        return watching
+        return self._begun(watching)
+
+    def _place(self) -> Place | None:
+        return self._resumed(self._keeping)
 
 
 class TranslatedWay(_CodecWay):
-    def __init__(self, asked: Asked, step: Step, told: Target, changes: Edits) -> None:
-        super().__init__(asked, step, told)
+    def __init__(
+        self, asked: Asked, step: Step, told: Target, changes: Edits, keeps: Callable[[], Target] | None
+    ) -> None:
+        super().__init__(asked, step, told, keeps)
+        self._translation: Translation | None = None
+        self._writer: StreamWriter | None = None
         self._edits = changes
         self._stop_here: tuple[str, ...] = ()
         self._answer = Response()
 
     def sent(self) -> Sent:
-        made = self._codec.write_request(self._asked.canonical(), self._target)
+        made = self._codec.write_request(self._request(), self._target)
         self._stop_here = made.stop_here
         body = _edited(made.body, self._edits) if self.protocol == CHAT else made.body
         told = _forwarded(self._asked, self.protocol) if self.protocol == self._asked.protocol else ()
         return Sent(body, made.headers + told, made.losses)
+
+    def _request(self) -> Request:
+        return self._asked.canonical()
 
     def read(self, body: bytes) -> Observed | Failure:
         response = self._response(body)
@@ -318,7 +400,9 @@ class TranslatedWay(_CodecWay):
         if response.usage is None:
             response = msgspec.structs.replace(response, usage=bill.usage)
         shown = bill.shown(earlier, include=include_cost)
-        return codec_of(self._asked.protocol).write_response(response, self._asked.answer_context(), shown)
+        return codec_of(self._asked.protocol).write_response(
+            response, self._asked.answer_context(self._step.shown_model), shown
+        )
 
     def streaming(
         self,
@@ -330,24 +414,87 @@ class TranslatedWay(_CodecWay):
         on_commit: Callable[[float], None],
     ) -> Streaming:
         asked = self._asked
-        writer = codec_of(asked.protocol).stream_writer(asked.answer_context())
-        route = Route(
-            self._reader(),
-            writer,
-            stopping.StopAt(self._stop_here) if self._stop_here else None,
-            tools.restorer(asked.canonical()),
-        )
+        writer = self._writer = codec_of(asked.protocol).stream_writer(asked.answer_context(self._step.shown_model))
+        route = self._route(writer)
 
         def committed(at_s: float) -> None:
             # Not before: what it wrote of an answer that came to nothing was thrown away.
             asked.ending = writer
             on_commit(at_s)
 
-        return Translation(response, reply, bill, terms, route, now_s, committed)
+        translation = self._translation = Translation(response, reply, bill, terms, route, now_s, committed)
+        return self._begun(translation)
+
+    def _route(self, writer: StreamWriter, splice: Splice | None = None) -> Route:
+        return Route(
+            self._reader(),
+            writer,
+            stopping.StopAt(self._stop_here) if self._stop_here else None,
+            tools.restorer(self._asked.canonical()),
+            splice,
+        )
+
+    def _place(self) -> Place | None:
+        """The writer is there already."""
+        if self._translation is None or self._writer is None:
+            return None
+        said = said_of(self._translation.kept)
+        return None if said is None else Place(said, self._writer)
 
     @property
     def stream_headers(self) -> Headers:
         return JSON_HEADERS if self._asked.door.array_framing else STREAM_HEADERS
+
+
+class ContinuedWay(TranslatedWay):
+    """Through the canonical form, whatever the protocols: the caller's stream is of another's making."""
+
+    def __init__(
+        self,
+        asked: Asked,
+        step: Step,
+        told: Target,
+        changes: Edits,
+        keeps: Callable[[], Target] | None,
+        continuation: Continuation,
+    ) -> None:
+        super().__init__(asked, step, told, changes, keeps)
+        self._continuation = continuation
+
+    def sent(self) -> Sent:
+        sent = super().sent()
+        more = switches(self._step.offer.prefill) if self.protocol == CHAT and self._continuation.beginning else {}
+        return msgspec.structs.replace(sent, body=_with_members(sent.body, more)) if more else sent
+
+    def _request(self) -> Request:
+        request, is_chat = self._continuation.request, self.protocol == CHAT
+        return marked(request, self._step.offer.prefill) if is_chat else request
+
+    def continuation(self) -> Continuation | None:
+        before, streaming, translation = self._continuation, self._streaming, self._translation
+        if streaming is None or translation is None:
+            return before
+        said = said_of([*before.said, *translation.kept]) if streaming.is_kept else None
+        if said is None:
+            return None
+        place = Place(said, before.writer)
+        return continued(self._asked, before.model, place, streaming.usage, before.answer_id, before)
+
+    def streaming(
+        self,
+        response: UpstreamResponse,
+        reply: Reply,
+        bill: Bill,
+        terms: Terms,
+        now_s: Callable[[], float],
+        on_commit: Callable[[float], None],
+    ) -> Streaming:
+        before = self._continuation
+        # It is where the caller is, whatever comes of this attempt.
+        self._asked.ending = before.writer
+        route = self._route(before.writer, Splice(before, self._step.offer.prefill))
+        rescue = self._translation = Rescue(response, reply, bill, terms, route, before, now_s, on_commit)
+        return self._begun(rescue)
 
 
 # What of the caller's headers a provider of the same protocol needs: https://docs.claude.com/en/api/beta-headers.
@@ -374,6 +521,10 @@ def _edited(body: bytes, changes: Edits) -> bytes:
         if name in fields and new not in fields:
             fields[new] = fields.pop(name)
     return join(fields)
+
+
+def _with_members(body: bytes, more: Mapping[str, bool]) -> bytes:
+    return join(split(body) | {name: raw(value) for name, value in more.items()})
 
 
 def _harmlessly(bill: Bill, body: bytes, edited: Callable[[], bytes]) -> bytes:

@@ -28,3 +28,7 @@ class RequestFacts(msgspec.Struct, frozen=True):
     session_id: str = ""
     """What the caller names the conversation, in whatever field: keeps its turns together."""
     wish: RoutingWish = NO_WISH
+    prompt_tokens: int | None = None
+    """Of the text, where it was counted."""
+    counted_for: str = ""
+    """The author of the models whose tokenizer counted it."""

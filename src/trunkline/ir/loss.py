@@ -4,7 +4,8 @@ import msgspec
 
 
 class Loss(msgspec.Struct, frozen=True):
-    """A field that did not reach the provider as it was. `action` is `dropped`, `renamed` or `emulated`."""
+    """A field that did not reach the provider as it was. `action` is `dropped`, `renamed`, `emulated`, or
+    `moved` (it may not be readable there)."""
 
     field: str
     """In the caller's own words, e.g. `generationConfig.topK`."""

@@ -43,14 +43,18 @@ class RoutingWish(msgspec.Struct, frozen=True):
     only: tuple[str, ...] = ()
     ignore: tuple[str, ...] = ()
     allow_fallbacks: bool = True
-    """False: only the first offer of the order is tried."""
+    """False: only the providers of `order` are tried; without an order, the first offer of each model."""
     max_price: tuple[tuple[str, str], ...] = ()
     """(item, USD per unit as written), e.g. ("prompt", "1.5"): the most that an offer may cost."""
     data_policy: PolicyWish = PolicyWish()
     models: tuple[str, ...] = ()
     """Models to fall back to, in order, after the one asked for."""
+    places: tuple[str, ...] = ()
+    """Where in the request each of them stands, e.g. `models[1]`."""
     auto: AutoWish = AutoWish()
     hedge: Hedge | None = None
+    default_fallback: bool = True
+    """False: the model of the settings is no fallback either."""
 
 
 NO_WISH = RoutingWish()

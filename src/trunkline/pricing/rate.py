@@ -44,7 +44,7 @@ BUCKETS: tuple[tuple[str, tuple[str, ...]], ...] = (
 
 _ITEM_WHEN_UNPRICED = {"output_audio_tokens": "audio"}
 _COUNTS = attrgetter(*(bucket for bucket, _ in BUCKETS))
-_STANDARD_TIERS = frozenset({None, "", "auto", "default", "standard", "standard_only"})
+STANDARD_TIERS = frozenset({None, "", "auto", "default", "standard", "standard_only"})
 """https://platform.openai.com/docs/api-reference/chat/create, https://docs.anthropic.com/en/api/service-tiers"""
 _DAY_MIN = 24 * 60
 
@@ -88,22 +88,25 @@ class RateCard:
     def bill(self, usage: Usage, *, at_ms: float, service_tier: str | None = None) -> Cost:
         """The bill of one answer. `at_ms` is Unix time; `service_tier` is what the provider says it served."""
         slots = self._plain or self._slots_at(usage.total_input_tokens, at_ms, service_tier)
-        quantities: dict[str, int] = {}
-        unpriced: dict[str, None] = {}
-        used: dict[str, Rate] = {}
-        for count, slot in zip(_COUNTS(usage), slots.buckets, strict=True):
-            if not count:
-                continue
-            if isinstance(slot, str):
-                unpriced[slot] = None
-                continue
-            item = slot.line.item
-            quantities[item] = quantities.get(item, 0) + count
-            used[item] = slot
-        if slots.request is not None:
-            quantities["request"] = 1
-            used["request"] = slots.request
-        return _cost(used, quantities, tuple(unpriced), usage.estimated)
+        counts = (*_COUNTS(usage), 1)
+        used = tuple(map(bool, counts))
+        form = slots.forms.get(used)
+        if form is None:
+            form = slots.forms[used] = _form(slots, used)
+        lines = []
+        total = 0
+        for row in form.rows:
+            quantity = (
+                counts[row.place]
+                if row.others is None
+                else counts[row.place] + sum(map(counts.__getitem__, row.others))
+            )
+            amount = quantity * row.numerator
+            if row.denominator != 1:
+                amount = round_half_even(amount, row.denominator)
+            total += amount
+            lines.append(CostLine(row.item, quantity, row.unit, row.value, amount))
+        return Cost(tuple(lines), total, form.unpriced, usage.estimated)
 
     def _slots_at(self, prompt_tokens: int, at_ms: float, service_tier: str | None) -> "_Slots":
         if self._timed and (minute := int(at_ms // 60_000)) != self._minute:
@@ -116,11 +119,31 @@ class RateCard:
         return slots
 
 
+class _Row(msgspec.Struct, frozen=True):
+    """One line of a bill: what its quantity is the sum of, by place in the counts of `BUCKETS`, and its price."""
+
+    item: str
+    unit: str
+    value: str
+    numerator: int
+    denominator: int
+    place: int
+    others: tuple[int, ...] | None
+
+
+class _Form(msgspec.Struct, frozen=True):
+    """What a bill looks like for all usages that use the same buckets."""
+
+    rows: tuple[_Row, ...]
+    unpriced: tuple[str, ...]
+
+
 class _Slots(msgspec.Struct, frozen=True):
-    """For each bucket its rate, or the item that has none; and the price of the request as such."""
+    """For each bucket its rate, or the item that has none; and the price of the request as such. Keeps the forms that were needed."""
 
     buckets: tuple[Rate | str, ...]
     request: Rate | None
+    forms: dict[tuple[bool, ...], _Form] = {}
 
 
 def price(usage: Usage, lines: tuple[PriceLine, ...], *, at_ms: float, service_tier: str | None = None) -> Cost:
@@ -131,17 +154,33 @@ def price(usage: Usage, lines: tuple[PriceLine, ...], *, at_ms: float, service_t
     return RateCard(lines).bill(usage, at_ms=at_ms, service_tier=service_tier)
 
 
-def _cost(used: dict[str, Rate], quantities: dict[str, int], unpriced: tuple[str, ...], estimated: bool) -> Cost:
-    lines = []
-    total = 0
-    for item, rate in used.items():
-        quantity = quantities[item]
-        amount = quantity * rate.numerator
-        if rate.denominator != 1:
-            amount = round_half_even(amount, rate.denominator)
-        total += amount
-        lines.append(CostLine(item, quantity, rate.line.unit, rate.value, amount))
-    return Cost(tuple(lines), total, unpriced, estimated)
+def _form(slots: _Slots, used: tuple[bool, ...]) -> _Form:
+    """Which lines a usage of these buckets gets: one for each item, in the order of the buckets. After them stands the request itself, which counts 1."""
+    places: dict[str, list[int]] = {}
+    rates: dict[str, Rate] = {}
+    unpriced: dict[str, None] = {}
+    for place, slot in enumerate((*slots.buckets, slots.request)):
+        if not used[place] or slot is None:
+            continue
+        if isinstance(slot, str):
+            unpriced[slot] = None
+            continue
+        item = slot.line.item
+        places.setdefault(item, []).append(place)
+        rates[item] = slot
+    rows = [
+        _Row(
+            item,
+            rate.line.unit,
+            rate.value,
+            rate.numerator,
+            rate.denominator,
+            places[item][0],
+            tuple(places[item][1:]) or None,
+        )
+        for item, rate in rates.items()
+    ]
+    return _Form(tuple(rows), tuple(unpriced))
 
 
 def round_half_even(numerator: int, denominator: int) -> int:
@@ -205,7 +244,7 @@ def _rate(line: PriceLine) -> Rate:
         value=str(line.value),
         numerator=exact.numerator,
         denominator=exact.denominator,
-        tier=None if when.service_tier in _STANDARD_TIERS else when.service_tier,
+        tier=None if when.service_tier in STANDARD_TIERS else when.service_tier,
         over_tokens=-1 if when.prompt_tokens_gt is None else when.prompt_tokens_gt,
         up_to_tokens=when.prompt_tokens_lte,
         from_ms=_start_ms(line.valid_from),

@@ -4,7 +4,7 @@ Sans-IO, synchronous, without clock or randomness: times and ids come in the con
 streams are the only objects, and live as long as their stream. See docs/decisions/0002-canonical-form.md for how to write one.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Literal, Protocol
 
 import msgspec
@@ -23,7 +23,9 @@ CHAT = "openai.chat"
 RESPONSES = "openai.responses"
 MESSAGES = "anthropic.messages"
 GEMINI = "gemini"
+CONVERSE = "bedrock.converse"
 ALL = (CHAT, RESPONSES, MESSAGES, GEMINI)
+"""Those that clients speak. Amazon's Converse is spoken by providers alone."""
 
 
 class Quirks(msgspec.Struct, frozen=True, kw_only=True):
@@ -52,8 +54,13 @@ class Quirks(msgspec.Struct, frozen=True, kw_only=True):
     """Of earlier turns' reasoning the next request must have: only what the target can verify, the text of all, or nothing."""
     thinking_word: Literal["reasoning_content", "reasoning"] = "reasoning_content"
     """Chat only."""
-    reasoning_word: Literal["reasoning_effort", "thinking", "enable_thinking", "reasoning"] = "reasoning_effort"
-    """Chat only: where on, off and a budget are said. An effort stands in `reasoning_effort`, but for `reasoning`, which has all of it."""
+    reasoning_word: Literal["reasoning_effort", "thinking", "enable_thinking", "reasoning", "reasoningConfig"] = (
+        "reasoning_effort"
+    )
+    """Chat and Converse: where on, off and a budget are said. An effort stands in `reasoning_effort`, but for `reasoning`, which has all of it.
+    In Converse `thinking` is Claude's (its effort has a place of its own), `reasoningConfig` Nova's."""
+    top_k_word: Literal["top_k", "inferenceConfig.topK"] = "top_k"
+    """Converse only: the name among the model's own fields."""
     content_parts: bool = True
     """Chat only. False: content of texts alone goes as one string (https://api-docs.deepseek.com/api/create-chat-completion)."""
 
@@ -72,6 +79,10 @@ class Quirks(msgspec.Struct, frozen=True, kw_only=True):
     """Words beside `auto`. Where `named` or `allowed` lacks, only the named tools are sent; where `required` lacks, the request is refused."""
     custom_tools: bool = False
     cache_marks: bool = False
+    tool_marks: bool = True
+    """Where there are marks, tools may have them (Nova's must not)."""
+    error_flag: bool = True
+    """Converse only. False: a result that is an error cannot be told from others."""
     media: frozenset[str] = frozenset({"image", "file", "audio", "video"})
     """Kinds of `Media` that the offer takes; another one is refused by name."""
     media_urls: bool = True
@@ -100,6 +111,12 @@ QUIRKS: Mapping[str, Quirks] = {
     ),
     # https://ai.google.dev/api/generate-content#generationconfig, https://ai.google.dev/gemini-api/docs/thinking
     GEMINI: Quirks(max_stops=5, system_in_middle=False, alternate_roles=True, strict_tools=False, can_disable_reasoning=False),
+    # https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_Converse.html, .../userguide/conversation-inference-supported-models-features.html:
+    # what every model takes; more is in the profiles of those that take it.
+    CONVERSE: Quirks(
+        max_temperature=1.0, reasoning="none", tool_id="words", system_in_middle=False, alternate_roles=True, schema="none", strict_tools=False,
+        tool_choice=frozenset(), media=frozenset({"image", "file"}), media_urls=False, error_flag=False,
+    ),
 }  # fmt: skip
 """What holds where an offer's profile says nothing; a profile starts from its protocol's."""
 
@@ -220,17 +237,28 @@ class StreamWriter(Protocol):
         ...
 
 
-class Codec(Protocol):
-    """A protocol's module `codec`. Errors: `read_request` and `write_request` raise `InvalidParams` naming the caller's field and the mend;
-    readers of upstream bytes raise one of `rawjson.UNREADABLE`; writers of answers do not raise."""
+class Said(msgspec.Struct, frozen=True):
+    """The text that a caller has of an answer that broke off, and where in the answer's parts it stands."""
+
+    text: str
+    open_index: int | None
+    """Of the text part that has begun and not ended."""
+    next_index: int
+    """Of the next part."""
+
+
+class Place(msgspec.Struct, frozen=True):
+    """The same, with a writer that goes on at that place of the caller's stream."""
+
+    said: Said
+    writer: StreamWriter
+
+
+class ProviderCodec(Protocol):
+    """The half of a protocol's module `codec` that faces providers; all there is of one that no client speaks. Errors: `write_request` raises
+    `InvalidParams` naming the caller's field and the mend; readers of upstream bytes raise one of `rawjson.UNREADABLE`."""
 
     NAME: str
-
-    def peek(self, body: bytes, context: RequestContext, vocabulary: frozenset[str]) -> Peeked:
-        """The facts that routing needs, without the canonical form. `vocabulary` is the catalog's, Chat's words. Equal to `facts.facts_of`."""
-        ...
-
-    def read_request(self, body: bytes, context: RequestContext) -> Request: ...
 
     def write_request(self, request: Request, target: Target) -> UpstreamBody:
         """Begins with `settle.settle(request, target)`, which leaves only what the target can be told."""
@@ -238,20 +266,34 @@ class Codec(Protocol):
 
     def read_response(self, body: bytes, target: Target) -> Response: ...
 
-    def write_response(self, response: Response, context: AnswerContext, bill: Bill) -> bytes: ...
-
     def stream_reader(self, target: Target) -> StreamReader: ...
 
+    def read_usage(self, raw: bytes | msgspec.Raw) -> Usage: ...
+
+    def read_fault(self, body: bytes) -> Fault: ...
+
+
+class Codec(ProviderCodec, Protocol):
+    """A protocol's module `codec`, whole. `read_request` raises `InvalidParams` as `write_request` does; writers of answers do not raise."""
+
+    def peek(self, body: bytes, context: RequestContext, vocabulary: frozenset[str]) -> Peeked:
+        """The facts that routing needs, without the canonical form. `vocabulary` is the catalog's, Chat's words. Equal to `facts.facts_of`."""
+        ...
+
+    def read_request(self, body: bytes, context: RequestContext) -> Request: ...
+
+    def write_response(self, response: Response, context: AnswerContext, bill: Bill) -> bytes: ...
+
     def stream_writer(self, context: AnswerContext) -> StreamWriter: ...
+
+    def resume(self, sent: Sequence[bytes], context: AnswerContext, target: Target) -> Place | None:
+        """Where the caller is in a stream of which a provider wrote the whole events `sent`; None where no other can go on."""
+        ...
 
     def keepalive(self, context: AnswerContext) -> bytes:
         """Bytes that keep a silent stream open and that every client skips, at its start and between events."""
         ...
 
-    def read_usage(self, raw: bytes | msgspec.Raw) -> Usage: ...
-
     def write_usage(self, usage: Usage) -> bytes: ...
-
-    def read_fault(self, body: bytes) -> Fault: ...
 
     def error_body(self, error: RequestError, request_id: str) -> bytes: ...

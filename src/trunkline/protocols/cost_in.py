@@ -3,6 +3,8 @@
 Chat's own way is in `openai_chat`; here is where the others have their usage, and which event of a stream has it for the last time.
 """
 
+import re
+
 import msgspec
 
 from trunkline.protocols.codec import CHAT, GEMINI, MESSAGES, RESPONSES
@@ -15,21 +17,21 @@ _IN_EVENT = {**_IN_BODY, RESPONSES: ("response", "usage")}
 # https://ai.google.dev/api/generate-content#v1beta.GenerateContentResponse (in each chunk, the counts so far)
 _DETAILS = {CHAT: b"cost_details", RESPONSES: b"cost_details", MESSAGES: b"cost_details", GEMINI: b"costDetails"}
 _LAST_WORDS = {
-    CHAT: (b'"usage"',),
-    RESPONSES: (b"response.completed", b"response.incomplete", b"response.failed"),
-    MESSAGES: (b"message_delta",),
-    GEMINI: (b'"finishReason"',),
+    CHAT: re.compile(rb'"usage"'),
+    RESPONSES: re.compile(rb"response\.(?:completed|incomplete|failed)"),
+    MESSAGES: re.compile(rb"message_delta"),
+    GEMINI: re.compile(rb'"finishReason"'),
 }
 
 
 def is_last_usage(protocol: str, event: bytes) -> bool:
     """Whether this event may be the one that has the final usage."""
-    return any(word in event for word in _LAST_WORDS[protocol])
+    return _LAST_WORDS[protocol].search(event) is not None
 
 
 def has_usage(protocol: str, event: bytes) -> bool:
     """Whether this event has usage at all."""
-    return _IN_BODY[protocol][-1].encode() in event
+    return event.find(_IN_BODY[protocol][-1].encode()) >= 0
 
 
 def put_into_body(protocol: str, body: bytes, cost: bytes, details: bytes) -> bytes:

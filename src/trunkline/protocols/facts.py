@@ -5,8 +5,8 @@ from collections.abc import Iterable, Iterator
 from trunkline.ir.facts import RequestFacts
 from trunkline.ir.parts import Media, Part, Text, Thinking, ToolCall, ToolResult
 from trunkline.ir.request import Reasoning, Request
-from trunkline.protocols.codec import CHAT
-from trunkline.protocols.fields import REQUEST, word
+from trunkline.protocols.codec import CHAT, GEMINI, MESSAGES, RESPONSES
+from trunkline.protocols.fields import REQUEST, rule, word
 
 _NO_PARAMETERS = ("model", "cache", "user", "safety_identifier", "metadata")
 _WORDS = {field.name: word(field.name, CHAT) for field in REQUEST if field.name not in _NO_PARAMETERS}
@@ -18,6 +18,18 @@ _ATTRIBUTES = {name: attribute for attribute, name in _WORDS.items()}
 def attributes(words: Iterable[str]) -> frozenset[str]:
     """The attributes of `Request` that the catalog's words for parameters mean."""
     return frozenset(_ATTRIBUTES[name] for name in words if name in _ATTRIBUTES)
+
+
+_CONVERSATION = {CHAT: "messages", RESPONSES: "input", MESSAGES: "messages", GEMINI: "contents"}
+
+
+def in_words_of(protocol: str, name: str) -> str:
+    """A parameter that routing names in Chat's words, as the caller's protocol has it; unchanged where that has none of its own."""
+    if name == _CONVERSATION[CHAT]:
+        return _CONVERSATION.get(protocol, name)
+    attribute = _ATTRIBUTES.get(name)
+    found = rule(attribute, protocol) if attribute is not None else None
+    return found.says if found is not None and found.action == "mapped" else name
 
 
 def facts_of(request: Request, vocabulary: frozenset[str]) -> RequestFacts:

@@ -12,7 +12,7 @@ from trunkline.errors import InvalidParams
 from trunkline.ir.loss import Loss
 from trunkline.ir.request import Request, Tool, ToolChoice
 from trunkline.protocols import reasoning
-from trunkline.protocols.codec import MESSAGES, Target
+from trunkline.protocols.codec import CONVERSE, MESSAGES, Target
 from trunkline.protocols.fields import FIELDS, REFUSED_EXTRAS, REFUSED_TOOLS, REQUEST
 from trunkline.protocols.settle_turns import settle_turns
 from trunkline.protocols.settling import Settling
@@ -69,6 +69,9 @@ def _settle_fields(settling: Settling, changes: dict[str, Any]) -> None:
         ):
             settling.drop(field.name, rule.says)
             changes[field.name] = _empty(field.name)
+    if request.cache is not None and not quirks.cache_marks:
+        settling.unmarked()
+        changes["cache"] = None
     if (request.candidates or 1) > 1:
         settling.refuse_if_ruled("candidates")
     if request.modalities and set(request.modalities) != {"text"}:
@@ -154,8 +157,8 @@ def _tool(settling: Settling, tool: Tool) -> Tool | None:
     quirks, target = settling.target.quirks, settling.target
     if tool.kind in ("hosted", "typed"):
         return _vendor_tool(settling, tool)
-    if tool.cache is not None and not quirks.cache_marks:
-        settling.note("cache")
+    if tool.cache is not None and not (quirks.cache_marks and quirks.tool_marks):
+        settling.unmarked()
         tool = _replace(tool, cache=None)
     if target.protocol != settling.request.origin:
         name = settling.name(tool.namespace, tool.name)
@@ -210,7 +213,8 @@ def _settle_stop(settling: Settling, changes: dict[str, Any]) -> tuple[str, ...]
         sent: tuple[str, ...] = ()
     else:
         # Anthropic refuses words of blanks: https://platform.claude.com/docs/en/api/messages
-        fit = [stop_word for stop_word in stop if settling.target.protocol != MESSAGES or stop_word.strip()]
+        takes_blanks = settling.target.protocol not in (MESSAGES, CONVERSE)
+        fit = [stop_word for stop_word in stop if takes_blanks or stop_word.strip()]
         sent = tuple(fit[: quirks.max_stops])
     here = tuple(stop_word for stop_word in stop if stop_word not in sent)
     if here:

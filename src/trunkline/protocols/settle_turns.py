@@ -10,7 +10,8 @@ from typing import Any
 import msgspec
 
 from trunkline.ir.parts import Media, Opaque, Part, Refusal, Role, Text, Thinking, ToolCall, ToolResult, Turn
-from trunkline.protocols.codec import CHAT, MESSAGES, RESPONSES
+from trunkline.protocols.codec import CHAT, CONVERSE, MESSAGES, RESPONSES
+from trunkline.protocols.fields import FIELDS
 from trunkline.protocols.settling import Settling
 from trunkline.protocols.tools import fit_id, wrapped_call
 
@@ -80,7 +81,7 @@ def _media(settling: Settling, part: Media) -> Media | Text:
     if part.file_id and settling.request.origin != settling.target.protocol:
         settling.refuse("file_id", "the file is in another vendor's store; send its content as base64, or a URL")
     if part.text:
-        if settling.target.protocol == MESSAGES:
+        if settling.target.protocol in (MESSAGES, CONVERSE):
             return part
         settling.note("text_file")
         return Text(f"{part.name}\n\n{part.text}" if part.name else part.text)
@@ -140,6 +141,9 @@ def _tool_result(settling: Settling, part: ToolResult) -> ToolResult | None:
     if part.is_error and settling.target.protocol in (CHAT, RESPONSES):
         settling.note("is_error")
         part = _replace(part, parts=_marked_as_error(part.parts))
+    if part.is_error and not settling.target.quirks.error_flag:
+        settling.emulate("is_error", FIELDS["is_error"].rules[CHAT].says)
+        part = _replace(part, parts=_marked_as_error(part.parts), is_error=False)
     name = settling.called.get(part.call_id, part.name)
     if name != part.name and part.name:
         part = _replace(part, name=name)
@@ -175,7 +179,7 @@ _SETTLE: Mapping[type, Callable[[Settling, Any], Any]] = {
 def _unmarked(settling: Settling, part: Any) -> Any:
     if part.cache is None or settling.target.quirks.cache_marks:
         return part
-    settling.note("cache")
+    settling.unmarked()
     return _replace(part, cache=None)
 
 
@@ -222,9 +226,10 @@ def _without_media(turn: Turn) -> tuple[Turn, list[Part]]:
 
 
 def _ask_for_json(settling: Settling, turns: list[Turn]) -> None:
-    """Anthropic's protocol has formats with a schema only (https://platform.claude.com/docs/en/build-with-claude/structured-outputs)."""
+    """Anthropic's and Amazon's protocols have formats with a schema only (https://platform.claude.com/docs/en/build-with-claude/structured-outputs,
+    https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_OutputFormat.html)."""
     asked = settling.request.format
-    if asked is None or asked.kind != "json_object" or settling.target.protocol != MESSAGES:
+    if asked is None or asked.kind != "json_object" or settling.target.protocol not in (MESSAGES, CONVERSE):
         return
     settling.note("json_object")
     behind = next((at for at, turn in enumerate(turns) if turn.role != "system"), len(turns))

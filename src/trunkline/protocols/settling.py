@@ -56,6 +56,13 @@ class Settling:
         if ruled.action in ("dropped", "emulated"):
             self._note(name, ruled.action, ruled.says)
 
+    def unmarked(self) -> None:
+        """Note that cache marks are taken off."""
+        if rule("cache", self.target.protocol).action == "mapped":
+            self.drop("cache", "the offer takes no cache marks")
+        else:
+            self.note("cache")
+
     def refuse(self, name: str, why_and_mend: str) -> NoReturn:
         field = self._word(name)
         raise InvalidParams(f"`{field}` cannot be sent to this offer: {why_and_mend}.", param=field)

@@ -1,7 +1,8 @@
 """Credentials that are more than a key. In: what the operator wrote, the environment. Out: a credential, or None.
 
 Google: `GOOGLE_APPLICATION_CREDENTIALS`, else what gcloud left (https://docs.cloud.google.com/docs/authentication/application-default-credentials).
-AWS: the usual variables (https://docs.aws.amazon.com/cli/latest/userguide/cli-configure-envvars.html), or a file of them. No metadata service is asked.
+AWS: the usual variables (https://docs.aws.amazon.com/cli/latest/userguide/cli-configure-envvars.html), or a file of them. Of metadata services only
+Google's is asked, and only where the operator wrote `credentials = "metadata"`.
 """
 
 import configparser
@@ -9,8 +10,11 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from trunkline.errors import ConfigError
-from trunkline.providers.google_tokens import GoogleCredential, credential_of
+from trunkline.providers.google_tokens import GoogleCredential, credential_of, metadata_credential
 from trunkline.providers.sigv4 import AwsCredential
+
+METADATA = "metadata"
+"""In place of a file: the account that the machine runs as."""
 
 Credential = GoogleCredential | AwsCredential
 
@@ -22,7 +26,7 @@ INSTEAD_OF_A_KEY = {
 
 
 def found_credential(accepts: str, written: str, env: Mapping[str, str], where: str) -> Credential | None:
-    """`written` is the operator's `credentials`: a file, or "" to look where these credentials usually are. Raises ConfigError with the mend."""
+    """`written` is the operator's `credentials`: a file, `metadata`, or "" to look where these credentials usually are. Raises ConfigError with the mend."""
     if accepts == "google":
         return _google(written, env, where)
     if accepts == "aws":
@@ -33,6 +37,8 @@ def found_credential(accepts: str, written: str, env: Mapping[str, str], where: 
 
 
 def _google(written: str, env: Mapping[str, str], where: str) -> GoogleCredential | None:
+    if written == METADATA:
+        return metadata_credential(env.get("GCE_METADATA_HOST", "").strip())
     named = written or env.get("GOOGLE_APPLICATION_CREDENTIALS", "")
     if named:
         place = where if written else "GOOGLE_APPLICATION_CREDENTIALS"

@@ -97,10 +97,11 @@ class _Typed(msgspec.Struct):
     type: str = ""
 
 
-class ClaudeEvents:
-    """Makes of Bedrock's answer to InvokeModelWithResponseStream what Anthropic's own API sends: the frames hold its events, base64 in JSON.
+class BedrockEvents:
+    """Makes server-sent events of Bedrock's frames.
 
-    An exception in the stream becomes Anthropic's event `error`.
+    Of InvokeModelWithResponseStream what Anthropic's own API sends: the frames hold its events, base64 in JSON. Of ConverseStream one object
+    each, with the name of the event as its one key. An exception in either becomes Anthropic's event `error`, with its own name in `exception`.
     """
 
     def __init__(self) -> None:
@@ -128,8 +129,12 @@ def _event(message: Message) -> bytes:
     kind = message.headers.get(":message-type", "event")
     try:
         if kind == "event":
-            if message.headers.get(":event-type") != "chunk":
+            name = message.headers.get(":event-type", "")
+            if name in ("", "initial-response"):
                 return b""
+            if name != "chunk":
+                # https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_ConverseStreamOutput.html
+                return _sse(name, b"{%b:%b}" % (msgspec.json.encode(name), message.payload or b"{}"))
             event = base64.b64decode(msgspec.json.decode(message.payload, type=_Chunk).bytes, validate=True)
             return _sse(msgspec.json.decode(event, type=_Typed).type, event)
         told = msgspec.json.decode(message.payload, type=_Fault).message if kind == "exception" else ""
@@ -140,7 +145,7 @@ def _event(message: Message) -> bytes:
         "type": _FAULTS.get(name, "api_error"),
         "message": told or message.headers.get(":error-message", "") or name,
     }
-    return _sse("error", msgspec.json.encode({"type": "error", "error": error}))
+    return _sse("error", msgspec.json.encode({"type": "error", "error": error, "exception": name}))
 
 
 def _sse(name: str, data: bytes) -> bytes:

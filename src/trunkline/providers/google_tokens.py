@@ -1,4 +1,5 @@
-"""Access tokens of Google for Vertex AI. In: a credential file (service account, or what `gcloud auth application-default login` leaves). Out: tokens.
+"""Access tokens of Google for Vertex AI. In: a credential file (service account, or what `gcloud auth application-default login` leaves), or the
+operator's word that the machine's own account is meant. Out: tokens.
 
 A token is fetched once for all who wait, kept until shortly before its end, and renewed behind those who can still use the old one.
 https://developers.google.com/identity/protocols/oauth2/service-account#httprest, https://google.aip.dev/auth/4110
@@ -18,6 +19,12 @@ from trunkline.providers.discreet import Discreet
 from trunkline.providers.origins import origin_of
 
 SCOPE = "https://www.googleapis.com/auth/cloud-platform"
+METADATA_HOST = "metadata.google.internal"
+METADATA_ADDRESSES = ("169.254.169.254", "fd20:ce::254")
+METADATA_PATH = "/computeMetadata/v1/instance/service-accounts/default/token"
+"""https://docs.cloud.google.com/compute/docs/access/authenticate-workloads#applications"""
+_FLAVOR = (b"metadata-flavor", b"Google")
+"""Who asks says it, against forged requests, and so does the server, against others that answer in its place."""
 TOKEN_URL = "https://oauth2.googleapis.com/token"  # noqa: S105
 LIFETIME_S = 3600
 RENEW_BEFORE_S = 300
@@ -34,7 +41,7 @@ class TokenRefused(TransportError):
 class GoogleCredential(Discreet, frozen=True, kw_only=True):
     """Who asks for tokens."""
 
-    kind: Literal["service_account", "authorized_user"]
+    kind: Literal["service_account", "authorized_user", "metadata"]
     id: str
     """The account's address, or the OAuth client's id: what may be shown."""
     secret: str
@@ -47,6 +54,17 @@ class GoogleCredential(Discreet, frozen=True, kw_only=True):
     def _shown(self) -> Iterator[tuple[str, Any]]:
         yield "kind", self.kind
         yield "id", self.id
+
+
+def metadata_credential(host: str = "") -> GoogleCredential:
+    """The account that the machine runs as (Compute Engine, GKE, Cloud Run). `host` is another than the usual one, as Google's own libraries take
+    it from `GCE_METADATA_HOST`."""
+    return GoogleCredential(
+        kind="metadata",
+        id="the machine's own account",
+        secret="",
+        token_url=f"http://{host or METADATA_HOST}{METADATA_PATH}",
+    )
 
 
 class _File(msgspec.Struct):
@@ -184,9 +202,21 @@ class GoogleTokens:
 
     async def _exchange(self, credential: GoogleCredential) -> _Held:
         asked_s = self._unix_s()
+        response = await self._transport.send(self._request(credential, int(asked_s)))
+        answer = _answer_of(await response.read(MAX_ANSWER_BYTES))
+        if response.status != 200 or not answer.access_token:
+            told = ": ".join(part for part in (answer.error, answer.error_description) if part)[:200]
+            raise TokenRefused(f"no token for {credential.id}: {response.status} {told}".rstrip())
+        if credential.kind == "metadata" and _FLAVOR not in [(name.lower(), value) for name, value in response.headers]:
+            raise TokenRefused(f"no token for {credential.id}: who answered is no metadata server of Google's")
+        return _Held(answer.access_token, asked_s + answer.expires_in)
+
+    def _request(self, credential: GoogleCredential, now_s: int) -> UpstreamRequest:
+        if credential.kind == "metadata":
+            return _metadata_request(credential.token_url)
         if credential.kind == "service_account":
             grant = "urn:ietf:params:oauth:grant-type:jwt-bearer"
-            form = {"grant_type": grant, "assertion": assertion(credential, int(asked_s))}
+            form = {"grant_type": grant, "assertion": assertion(credential, now_s)}
         else:
             form = {
                 "grant_type": "refresh_token",
@@ -194,12 +224,7 @@ class GoogleTokens:
                 "client_secret": credential.secret,
                 "refresh_token": credential.refresh_token,
             }
-        response = await self._transport.send(_token_request(credential.token_url, form))
-        answer = _answer_of(await response.read(MAX_ANSWER_BYTES))
-        if response.status != 200 or not answer.access_token:
-            told = ": ".join(part for part in (answer.error, answer.error_description) if part)[:200]
-            raise TokenRefused(f"no token for {credential.id}: {response.status} {told}".rstrip())
-        return _Held(answer.access_token, asked_s + answer.expires_in)
+        return _token_request(credential.token_url, form)
 
 
 def _token_request(url: str, form: dict[str, str]) -> UpstreamRequest:
@@ -213,6 +238,18 @@ def _token_request(url: str, form: dict[str, str]) -> UpstreamRequest:
         idle_s=15.0,
         total_s=30.0,
         idempotent=True,
+    )
+
+
+def _metadata_request(url: str) -> UpstreamRequest:
+    """Of the usual host only its own addresses are good; another one that the operator named may be a private one."""
+    origin = origin_of(url, trusted=True)
+    if origin.host in (METADATA_HOST, *METADATA_ADDRESSES):
+        origin = msgspec.structs.replace(origin, metadata=True)
+    headers = (_FLAVOR, (b"accept", b"application/json"))
+    target = urlsplit(url).path.encode()
+    return UpstreamRequest(
+        origin, b"GET", target, headers, b"", first_byte_s=15.0, idle_s=15.0, total_s=30.0, idempotent=True
     )
 
 

@@ -1,7 +1,8 @@
-"""Surfaces of a protocol that want its body a little otherwise, known by the base URL. In: base URL, protocol; later a body. Out: `Surface`; the body.
+"""Surfaces of a protocol that want body or stream a little otherwise, known by the base URL. In: base URL, protocol; later a body. Out: `Surface`; the body.
 
 * Claude on Vertex AI: the model is in the path, the version in the body.
 * Claude by Bedrock's InvokeModel: the same, whether to stream is in the path, betas are in the body, and a stream comes in AWS's own frames.
+* Bedrock's Converse: a stream comes in AWS's own frames.
 """
 
 from collections.abc import Sequence
@@ -10,7 +11,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from trunkline.protocols.codec import MESSAGES
+from trunkline.protocols.codec import CONVERSE, MESSAGES
 from trunkline.protocols.rawjson import join, raw, split
 from trunkline.providers.urls import BEDROCK_INVOKE, VERTEX_CLAUDE
 
@@ -25,7 +26,7 @@ class Surface(msgspec.Struct, frozen=True):
     says_stream: bool = True
     betas_in_body: bool = False
     framing: Literal["sse", "eventstream"] = "sse"
-    """Of streams; see `providers.eventstream.ClaudeEvents`."""
+    """Of streams; see `providers.eventstream.BedrockEvents`."""
 
 
 PLAIN = Surface()
@@ -35,7 +36,12 @@ _VERTEX = Surface(version="vertex-2023-10-16")
 _BEDROCK = Surface(version="bedrock-2023-05-31", says_stream=False, betas_in_body=True, framing="eventstream")
 
 
+_CONVERSE = Surface(framing="eventstream")
+
+
 def surface_of(base_url: str, protocol: str) -> Surface:
+    if protocol == CONVERSE:
+        return _CONVERSE
     path = urlsplit(base_url).path.rstrip("/")
     if protocol == MESSAGES and path.endswith(VERTEX_CLAUDE):
         return _VERTEX

@@ -5,11 +5,11 @@ from collections.abc import Mapping
 import msgspec
 
 from trunkline.catalog.types import Model, Offer
-from trunkline.protocols.codec import CHAT, GEMINI, MESSAGES, RESPONSES, Quirks, Target
+from trunkline.protocols.codec import CHAT, CONVERSE, GEMINI, MESSAGES, RESPONSES, Quirks, Target
 from trunkline.providers.accounts import Account
 from trunkline.providers.quirks import quirks_of
 
-_BY_FIDELITY = (MESSAGES, GEMINI, RESPONSES, CHAT)
+_BY_FIDELITY = (MESSAGES, GEMINI, RESPONSES, CHAT, CONVERSE)
 """Where the caller's own protocol is not spoken: the one that loses least of a model's answer first."""
 _ONE_DIALECT = frozenset({"anthropic", "bedrock", "vertex"})
 """Claude's signatures hold wherever it is served: https://platform.claude.com/docs/en/build-with-claude/extended-thinking#thinking-encryption."""

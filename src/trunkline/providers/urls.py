@@ -29,6 +29,8 @@ VERTEX_CLAUDE = "/publishers/anthropic"
 """Ends a base URL of Claude on Vertex AI: https://docs.cloud.google.com/vertex-ai/generative-ai/docs/partner-models/claude/use-claude."""
 BEDROCK_INVOKE = "/model"
 """Ends a base URL of Bedrock's InvokeModel: https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_InvokeModel.html."""
+_CONVERSE = {False: "converse", True: "converse-stream"}
+"""https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_ConverseStream.html"""
 
 
 def call_url(base_url: str, protocol: str, model: str, *, stream: bool = False, count: bool = False) -> str:
@@ -46,6 +48,9 @@ def call_url(base_url: str, protocol: str, model: str, *, stream: bool = False, 
     if protocol == "anthropic.messages" and path.endswith(BEDROCK_INVOKE):
         tail = f"{quote(model, safe='')}/{'invoke-with-response-stream' if stream else 'invoke'}"
         return urlunsplit((parts.scheme, parts.netloc, f"{path}/{tail}", parts.query, ""))
+    if protocol == "bedrock.converse":
+        path = f"{path.removesuffix(BEDROCK_INVOKE)}{BEDROCK_INVOKE}/{quote(model, safe='')}/{_CONVERSE[stream]}"
+        return urlunsplit((parts.scheme, parts.netloc, path, parts.query, ""))
     url = request_url(base_url, protocol, model)
     # https://platform.claude.com/docs/en/api/messages-count-tokens
     return _with_path(url, "/count_tokens") if count and protocol == "anthropic.messages" else url

@@ -21,7 +21,7 @@ class Attempt(msgspec.Struct, frozen=True, omit_defaults=True):
     """`ok`, or the cause of the failure: `connect`, `tls`, `timeout_connect`, `timeout_first_event`, `timeout_idle`, `timeout_total`, `reset`,
     `truncated`, `malformed`, `empty`, `in_stream_error`, `status` (see `status`), `client_left`, `interrupted` (by a stop of the gateway: it
     says nothing about the provider), `internal` (a fault of ours), `configuration`, `refused` (by us: the offer's protocol has no place for
-    something that the answer would be wrong without)."""
+    something that the answer would be wrong without), `lost` (the attempt beside it answered first)."""
     status: int = 0
     message: str = ""
     first_token_ms: float | None = None
@@ -42,7 +42,11 @@ class Attempt(msgspec.Struct, frozen=True, omit_defaults=True):
     decision: str = ""
     """What was done about its failure, see `execution.decide`."""
     after_leaving: Literal["", "cancelled", "drained"] = ""
-    """What became of it when the caller had left."""
+    """What became of it when the caller had left, or another attempt had answered."""
+    tool_calls: int = 0
+    """That the answer made."""
+    tool_errors: int = 0
+    """Of these, with arguments that are no JSON object."""
 
 
 class Candidate(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
@@ -117,7 +121,7 @@ class Kept(msgspec.Struct, frozen=True, gc=False):
     """What a later request may ask for again. The newest of a `key` counts. The store encrypts `data`; it is in no repr, so in no log."""
 
     key: str
-    kind: Literal["state", "response"]
+    kind: Literal["state", "response", "answer", "body"]
     key_id: str
     """The API key whose it is; empty for states, which belong to the account."""
     created_ms: int

@@ -2,7 +2,7 @@
 
 In: `intend`, `end`, `keep`, `forget` (an append to a deque), `room`. Out: one durable transaction at most every `min_interval_s`. A store
 that fails is tried again until it takes the batch; nothing is dropped, `room` holds new requests back, `stats` shows it. Between
-batches, at most once a minute, what has expired is deleted, a few rows at a time.
+batches what was stored is folded into the figures, about once a second; once a minute what has expired is deleted, a few rows at a time.
 """
 
 import asyncio
@@ -28,6 +28,9 @@ MAX_KEPT_BYTES = 256 * 1024 * 1024
 PURGE_EVERY_S = 60.0
 _PURGE_ROWS = 100
 _PURGE_PAUSE_S = 1.0
+FOLD_EVERY_S = 1.0
+"""Figures are as old at most: the rows that a second's records share are written once, not with each batch."""
+_FOLD_PAUSE_S = 0.2
 
 
 Change = Kept | Forgotten
@@ -44,6 +47,10 @@ class Batch(Protocol):
         changes: Sequence["Change"] = (),
     ) -> None:
         """`changes` are of different keys."""
+        ...
+
+    def fold(self, now_ms: float) -> bool:
+        """Add what was written to the figures; False where some is left for the next time."""
         ...
 
     def purge(self, now_ms: float, rows: int) -> int:
@@ -63,6 +70,8 @@ class WriterStats(msgspec.Struct, frozen=True):
     last_error: str
     oldest_waiting_s: float
     """At most this long the oldest item has waited; 0 when nothing waits."""
+    figures_error: str = ""
+    """Why the figures are not up to date; empty while they are. Records do not wait for it."""
 
 
 class _Waiter(msgspec.Struct, frozen=True):
@@ -118,6 +127,8 @@ class RecordWriter:
         self._changes = self._kept_bytes = 0
         self._durable_changes = self._durable_bytes = 0
         self._purge_at = clock() + PURGE_EVERY_S
+        self._fold_at: float | None = clock()
+        """When the figures are due; None while there is nothing new. Due at the start: the last run may have left some."""
         self._room_waiters: deque[_Waiter] = deque()
         self._work = _Work()
         self._batch: Batch | None = None
@@ -132,6 +143,7 @@ class RecordWriter:
         self._batches = 0
         self._failures = 0
         self._last_error = ""
+        self._figures_error = ""
         self._waiting_since: float | None = None
 
     def start(self) -> None:
@@ -210,6 +222,7 @@ class RecordWriter:
             failures=self._failures,
             last_error=self._last_error,
             oldest_waiting_s=0.0 if since is None else self._clock() - since,
+            figures_error=self._figures_error,
         )
 
     def _queued(self) -> int:
@@ -233,8 +246,8 @@ class RecordWriter:
             # Waiting before taking lets a short request's intent and record meet in one batch, where the intent falls away.
             self._stopping.wait(self._min_interval_s)
             self._store_queue()
-            self._purge()
-        self._close_batch()
+            self._keep_house()
+        self._end_batch()
 
     def _await_work(self) -> bool:
         """True when there is something to store, False when the thread is to end."""
@@ -246,10 +259,11 @@ class RecordWriter:
             self._asleep = True
             # Whoever appended before `_asleep` was set did not rouse: look again before sleeping.
             if not self._queue and not self._stopping.is_set():
-                self._wake.wait(max(0.0, self._purge_at - self._clock()))
+                due = self._purge_at if self._fold_at is None else min(self._purge_at, self._fold_at)
+                self._wake.wait(max(0.0, due - self._clock()))
             self._asleep = False
             self._wake.clear()
-            self._purge()
+            self._keep_house()
         if self._waiting_since is None:
             self._waiting_since = self._clock()
         return not self._abandon.is_set()
@@ -307,6 +321,8 @@ class RecordWriter:
         self._written += work.taken - len(work.barriers)
         self._durable_changes += work.change_count
         self._durable_bytes += work.kept_bytes
+        if work.records and self._fold_at is None:
+            self._fold_at = self._clock() + FOLD_EVERY_S
         self._batches += 1
         self._last_error = ""
         self._work = _Work()
@@ -320,6 +336,33 @@ class RecordWriter:
         while self._room_waiters and places > 0:
             self._room_waiters.popleft().wake()
             places -= 1
+
+    def _keep_house(self) -> None:
+        self._fold()
+        self._purge()
+
+    def _fold(self) -> None:
+        """Bring the figures up to date, if it is time. What cannot be folded now is, later: the store knows which records are."""
+        now = self._clock()
+        if self._fold_at is None or now < self._fold_at or self._stopping.is_set():
+            return
+        try:
+            is_all = self._open().fold(self._unix_ms())
+        except Exception as error:  # noqa: BLE001 - a background loop: it is tried again in a second
+            # No failure of storing: records are safe, and the next batch finds out by itself what is wrong with the store.
+            self._figures_error = str(error) or type(error).__name__
+            self._fold_at = now + FOLD_EVERY_S
+            return
+        self._figures_error = ""
+        self._fold_at = None if is_all else now + _FOLD_PAUSE_S
+
+    def _end_batch(self) -> None:
+        """The last figures, then the end."""
+        if self._batch is not None:
+            # What fails here is done at the next start.
+            with contextlib.suppress(Exception):
+                self._batch.fold(self._unix_ms())
+        self._close_batch()
 
     def _purge(self) -> None:
         """A few rows that have expired, if it is time. Many are deleted in many small transactions: none holds up a batch."""

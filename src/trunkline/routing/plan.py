@@ -3,14 +3,17 @@
 In: the request's facts, the model's offers that can be reached, what is measured of them. Out: `Plan`. Pure, and says why (design.md section 1).
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
-from trunkline.catalog.types import Model, Offer
+from trunkline.catalog.types import Model, Offer, Provider
 from trunkline.ir.facts import RequestFacts
-from trunkline.routing.eligible import eligible
+from trunkline.ir.wish import NO_WISH, RoutingWish
+from trunkline.routing.eligible import Rules, eligible
 from trunkline.routing.health import Figures
-from trunkline.routing.order import order
-from trunkline.routing.types import Plan
+from trunkline.routing.order import draw, order
+from trunkline.routing.types import Choice, Plan
+
+NO_PROVIDERS: Mapping[str, Provider] = {}
 
 
 def plan(
@@ -21,6 +24,11 @@ def plan(
     *,
     require_parameters: bool,
     today: str,
+    wish: RoutingWish = NO_WISH,
+    providers: Mapping[str, Provider] = NO_PROVIDERS,
+    chance: Callable[[], float] = lambda: 0.0,
 ) -> Plan:
-    """`eligible`, then `order`."""
-    return order(eligible(facts, model, offers, require_parameters=require_parameters, today=today), figures)
+    """`eligible`, then `order`, then `draw`; chance 0 draws the best."""
+    rules = Rules(today, require_parameters, wish, providers)
+    found = eligible(facts, [Choice(model, tuple(offers))], rules)
+    return draw(order(found, figures, wish), chance)

@@ -1,4 +1,4 @@
-"""The four protocols as data: for each vendor its errors, headers and keys, for each operation its reader and writer.
+"""The protocols as data: for each vendor its errors, headers and keys, for each operation its reader and writer.
 
 In: nothing. Out: `DIALECTS`, `OPERATIONS`. Azure speaks OpenAI's protocols with headers and errors of its own.
 """
@@ -10,6 +10,9 @@ from typing import Protocol
 
 import msgspec
 
+import trunkline.simulate.converse.asked as converse_asked
+import trunkline.simulate.converse.errors as converse_errors
+import trunkline.simulate.converse.wire as converse_wire
 import trunkline.simulate.gemini.asked as gemini_asked
 import trunkline.simulate.gemini.errors as gemini_errors
 import trunkline.simulate.gemini.wire as gemini_wire
@@ -215,16 +218,44 @@ GEMINI = Dialect(
     dressed=gemini_dressed,
 )
 
+# Bedrock
+
+
+def bedrock_headers(request_id: bytes, _spent_ms: bytes) -> Headers:
+    return [(b"x-amzn-requestid", request_id), SIMULATED]
+
+
+def bedrock_keys(arrival: Arrival) -> list[str]:
+    """A bearer key. Signed requests have none, so where keys are configured they are refused."""
+    return [bearer(arrival.headers)]
+
+
+BEDROCK = Dialect(
+    failed=converse_errors.failed,
+    wrong_key=lambda given: converse_errors.wrong_key(given=given),
+    unknown_model=converse_errors.unknown_model,
+    unknown_path=converse_errors.unknown_path,
+    wrong_method=converse_errors.wrong_method,
+    bad_directive=converse_errors.bad_directive,
+    headers=bedrock_headers,
+    keys=bedrock_keys,
+    names=("amazon.nova-2-lite-v1:0",),
+    models=lambda names, _created: wire.encode({"modelSummaries": [{"modelId": name} for name in names]}),
+    model=lambda name, _created: wire.encode({"modelDetails": {"modelId": name}}),
+)
+
 DIALECTS = {
     "openai": openai_dialect("openai"),
     "azure": openai_dialect("azure"),
     "anthropic": ANTHROPIC,
     "gemini": GEMINI,
+    "bedrock": BEDROCK,
 }
 CHAT = Operation(read_chat, chat_events, chat_body, "chatcmpl-sim")
 RESPONSES = Operation(responses_asked.read_request, responses_wire.events, responses_wire.body, "resp_sim")
 MESSAGES = Operation(messages_asked.read_request, messages_wire.events, messages_wire.body, "msg_sim", True)
 GENERATE = Operation(gemini_asked.read_request, gemini_wire.events, gemini_wire.body)
+CONVERSE = Operation(converse_asked.read_request, converse_wire.events, converse_wire.body)
 # By dialect and what is left of the path.
 OPERATIONS = {
     ("openai", "/chat/completions"): CHAT,
@@ -237,5 +268,7 @@ OPERATIONS = {
     ),
     ("gemini", "generateContent"): GENERATE,
     ("gemini", "streamGenerateContent"): GENERATE,
+    ("bedrock", "converse"): CONVERSE,
+    ("bedrock", "converse-stream"): CONVERSE,
     ("gemini", "countTokens"): Operation(gemini_asked.read_count, gemini_wire.events, gemini_wire.count),
 }

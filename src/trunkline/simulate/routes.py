@@ -12,6 +12,7 @@ NAME = r"(?:/(?P<name>[^/]+))?"
 VERTEX = r"(?:/projects/[^/]+/locations/[^/]+)?(?:/publishers/[^/]+)?"
 # Tried in this order. A group that a pattern does not have is taken as absent.
 PATHS = (
+    ("bedrock", re.compile(NAME + r"/model/(?P<model>[^/]+)/(?P<rest>converse(?:-stream)?)")),
     ("azure", re.compile(NAME + r"/openai(?:/v1)?(?:/deployments/(?P<model>[^/]+))?(?P<rest>/.*)")),
     ("gemini", re.compile(NAME + rf"/v1(?:beta1?|alpha)?{VERTEX}/models/(?P<model>[^:]+):(?P<rest>[A-Za-z]+)")),
     ("gemini", re.compile(NAME + r"/v1(?:beta1?|alpha)(?P<rest>/.*)")),

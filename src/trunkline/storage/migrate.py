@@ -11,7 +11,7 @@ from trunkline.errors import StoreError
 from trunkline.storage import sqlite_file
 from trunkline.storage.url import sqlite_path
 
-HEAD = "0002"
+HEAD = "0003"
 """The newest file of `migrations/versions`; a test compares them."""
 _WAL_TRIES = 50
 _WAL_PAUSE_S = 0.1

@@ -62,22 +62,22 @@ class Store:
             found = connection.execute(by_id).first() or connection.execute(_newest_with_answer(id_)).first()
             return read_record(found) if found else None
 
-        return await self._ask(find)
+        return await self.ask(find)
 
     async def recent(self, limit: int = 50, before: str | None = None) -> list[Record]:
         """The newest records by time of receipt; with `before`, the id of a record, those older than that one."""
         query = _recent(limit, before)
-        return await self._ask(lambda connection: [read_record(row) for row in connection.execute(query)])
+        return await self.ask(lambda connection: [read_record(row) for row in connection.execute(query)])
 
     async def create_key(self, key: ApiKey) -> None:
         """Keep a key made by `accounts.keys.issue_key`. StoreError when its id or hash is there already."""
         values = {column.name: getattr(key, column.name) for column in api_keys.c}
-        await self._ask(lambda connection: _change_keys(connection, insert(api_keys).values(values)))
+        await self.ask(lambda connection: _change_keys(connection, insert(api_keys).values(values)))
 
     async def list_keys(self) -> list[ApiKey]:
         """All keys, newest first, the revoked and expired ones too."""
         query = select(api_keys).order_by(api_keys.c.created_ms.desc(), api_keys.c.id)
-        return await self._ask(lambda connection: _read_keys(connection.execute(query).all()))
+        return await self.ask(lambda connection: _read_keys(connection.execute(query).all()))
 
     async def get_key(self, id_: str) -> ApiKey | None:
         return await self._find_key(select(api_keys).where(api_keys.c.id == id_))
@@ -90,14 +90,15 @@ class Store:
         revocation = (
             update(api_keys).where(api_keys.c.id == id_, api_keys.c.revoked_ms.is_(None)).values(revoked_ms=now_ms)
         )
-        await self._ask(lambda connection: _change_keys(connection, revocation))
+        await self.ask(lambda connection: _change_keys(connection, revocation))
         return await self.get_key(id_)
 
     async def _find_key(self, query: Select[Any]) -> ApiKey | None:
-        keys = await self._ask(lambda connection: _read_keys(connection.execute(query).all()))
+        keys = await self.ask(lambda connection: _read_keys(connection.execute(query).all()))
         return keys[0] if keys else None
 
-    async def _ask(self, question: Callable[[Connection], Answer]) -> Answer:
+    async def ask(self, question: Callable[[Connection], Answer]) -> Answer:
+        """Run a question in one transaction, in a thread. Of the parts of `storage` that have questions of their own."""
         return await asyncio.get_running_loop().run_in_executor(self._threads, self._answer, question)
 
     def _answer(self, question: Callable[[Connection], Answer]) -> Answer:

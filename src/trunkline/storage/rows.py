@@ -70,7 +70,10 @@ _detail_decoder = msgspec.json.Decoder(_Detail)
 
 
 def record_row(record: Record, encoder: msgspec.json.Encoder) -> Row:
-    """The row of `records`. Written out flat, since it runs for every request."""
+    """The row of `records`. Written out flat, since it runs for every request.
+
+    Numbers, texts and a bytearray only: `sqlite3` looks for an adapter of any other value, `bytes` and `bool` too, which costs more than binding it.
+    """
     usage = record.usage
     return (
         record.id,
@@ -87,9 +90,9 @@ def record_row(record: Record, encoder: msgspec.json.Encoder) -> Row:
         record.status,
         record.finish_reason,
         record.answer_id,
-        record.streamed,
-        record.simulated,
-        usage.estimated or record.cost.estimated,
+        1 if record.streamed else 0,
+        1 if record.simulated else 0,
+        1 if usage.estimated or record.cost.estimated else 0,
         record.cost_pico_usd,
         usage.input_tokens,
         usage.cache_read_tokens,
@@ -103,7 +106,7 @@ def record_row(record: Record, encoder: msgspec.json.Encoder) -> Row:
         usage.output_audio_tokens,
         usage.output_image_tokens,
         usage.web_searches,
-        encoder.encode(_detail(record)),
+        bytearray(encoder.encode(_detail(record))),
     )
 
 

@@ -18,7 +18,7 @@ from sqlalchemy import (
     false,
 )
 
-from trunkline.storage.columns import TOKEN_COLUMNS
+from trunkline.storage.columns import TOKEN_COLUMNS, USE_ROLLUP_SUMS
 
 metadata = MetaData()
 
@@ -97,3 +97,36 @@ kept = Table(
     Column("data", LargeBinary, nullable=False),
 )
 Index("kept_expires_ms", kept.c.expires_ms)
+
+# What records add up to, per offer; written with them (see `rollups`). By time first: what is written lies together.
+offer_rollups = Table(
+    "offer_rollups",
+    metadata,
+    Column("width_s", Integer, primary_key=True, autoincrement=False),
+    Column("start_s", BigInteger, primary_key=True, autoincrement=False),
+    Column("offer", Text, primary_key=True),
+    *(
+        Column(name, BigInteger, nullable=False)
+        for name in (
+            "attempts", "ok", "failed", "limited", "apart", "input_tokens", "cached_tokens", "output_tokens",
+            "tool_calls", "tool_errors",
+        )
+    ),
+    Column("latency", LargeBinary, nullable=False),
+    Column("speed", LargeBinary, nullable=False),
+    Column("causes", LargeBinary, nullable=False),
+    sqlite_with_rowid=False,
+)  # fmt: skip
+
+use_rollups = Table(
+    "use_rollups",
+    metadata,
+    Column("width_s", Integer, primary_key=True, autoincrement=False),
+    Column("start_s", BigInteger, primary_key=True, autoincrement=False),
+    Column("model", Text, primary_key=True),
+    Column("provider", Text, primary_key=True),
+    Column("protocol", Text, primary_key=True),
+    Column("key_id", Text, primary_key=True),
+    *(Column(name, BigInteger, nullable=False) for name in USE_ROLLUP_SUMS),
+    sqlite_with_rowid=False,
+)

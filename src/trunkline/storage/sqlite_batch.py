@@ -1,15 +1,14 @@
 """Writes in batches on the driver itself. In: records, intents, ended intents, what is kept. Out: one durable transaction, or StoreError.
 
 Exactly once: ids that are there already are left as they are, and of what is kept the newest counts, so a batch may be given again after any failure, even one
-that came after its commit.
+that came after its commit. What the records add up to (`rollups`) follows in transactions of its own, each record once.
 """
 
 import contextlib
 import os
 import sqlite3
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 import msgspec
 
@@ -17,7 +16,9 @@ from trunkline.errors import StoreError
 from trunkline.records.types import Forgotten, Intent, Kept, Record
 from trunkline.storage import rows
 from trunkline.storage.columns import INTENT_COLUMNS, KEPT_COLUMNS, RECORD_COLUMNS
+from trunkline.storage.rollups import Rollups
 from trunkline.storage.sqlite_file import connect
+from trunkline.storage.statements import Rows, insert
 from trunkline.storage.storable import storable_intent, storable_record
 
 # Short, so that a store locked by another process shows in the writer's figures; the writer tries again by itself.
@@ -34,50 +35,24 @@ _UNSTORABLE = (
     sqlite3.DataError,
 )
 
-
-_CHUNKS = (64, 32, 16, 8, 4, 2, 1)
-"""Rows a statement, halved so that any rest takes few. SQLite gives the interpreter's lock away for each statement, and getting it
-back from a busy event loop costs more than the row itself. 64 rows stay far below SQLite's limit of variables."""
-
-
-class _Rows:
-    """A statement for each size of chunk."""
-
-    def __init__(self, head: str, row: str, tail: str = "") -> None:
-        self._statements = [(size, f"{head}{', '.join([row] * size)}{tail}") for size in _CHUNKS]
-
-    def run(self, connection: sqlite3.Connection, rows: Sequence[tuple[Any, ...]]) -> None:
-        done = 0
-        for size, statement in self._statements:
-            while len(rows) - done >= size:
-                chunk = rows[done : done + size]
-                connection.execute(statement, [value for row in chunk for value in row])
-                done += size
-
-
-def _insert(table: str, columns: Sequence[str], conflict: str) -> _Rows:
-    # S608: names are constants of ours.
-    head = f"INSERT INTO {table} ({', '.join(columns)}) VALUES "  # noqa: S608
-    return _Rows(head, f"({', '.join('?' * len(columns))})", f" ON CONFLICT {conflict}")
-
-
-_INSERT_RECORDS = _insert("records", RECORD_COLUMNS, "DO NOTHING")
+_INSERT_RECORDS = insert("records", RECORD_COLUMNS, "DO NOTHING")
+_HAS_RECORD = "SELECT 1 FROM records WHERE id = ?"
 # A request that goes to its next offer says so again: the newest attempt counts, from the request's first start on.
-_INSERT_INTENTS = _insert(
+_INSERT_INTENTS = insert(
     "intents",
     INTENT_COLUMNS,
     "(id) DO UPDATE SET started_ms = min(started_ms, excluded.started_ms), offer = excluded.offer, "
     "provider = excluded.provider, reserved_pico_usd = max(reserved_pico_usd, excluded.reserved_pico_usd)",
 )
-_DELETE_INTENTS = _Rows("DELETE FROM intents WHERE id IN (", "?", ")")
+_DELETE_INTENTS = Rows("DELETE FROM intents WHERE id IN (", "?", ")")
 _SELECT_INTENTS = f"SELECT {', '.join(INTENT_COLUMNS)} FROM intents ORDER BY started_ms, id"  # noqa: S608
-_KEEP = _insert(
+_KEEP = insert(
     "kept",
     KEPT_COLUMNS,
     "(key) DO UPDATE SET kind = excluded.kind, key_id = excluded.key_id, created_ms = excluded.created_ms, "
     "expires_ms = excluded.expires_ms, data = excluded.data",
 )
-_FORGET = _Rows("DELETE FROM kept WHERE key IN (", "?", ")")
+_FORGET = Rows("DELETE FROM kept WHERE key IN (", "?", ")")
 _PURGE = "DELETE FROM kept WHERE key IN (SELECT key FROM kept WHERE expires_ms <= ? ORDER BY expires_ms LIMIT ?)"
 
 
@@ -97,6 +72,7 @@ class SqliteBatch:
         self._connection = connect(path, busy_timeout_ms=_BUSY_TIMEOUT_MS)
         self._inode = _inode(path)
         self._encoder = msgspec.json.Encoder()
+        self._rollups = Rollups()
 
     def write(
         self,
@@ -112,11 +88,26 @@ class SqliteBatch:
             raise StoreError(f"{self._path}: {error}") from error
 
     def purge(self, now_ms: float, rows: int) -> int:
-        """Delete at most so many of the kept rows that have expired, the oldest first; how many it was. StoreError when that cannot be now."""
+        """Bring the rollups forward, and delete at most so many of the kept rows that have expired, the oldest first; how many it was. StoreError when
+        that cannot be now."""
         try:
+            self._tend(now_ms)
             return self._connection.execute(_PURGE, (now_ms, rows)).rowcount
         except sqlite3.Error as error:
             raise StoreError(f"{self._path}: {error}") from error
+
+    def fold(self, now_ms: float) -> bool:
+        """Add the records that were written since the last fold to the rollups; False where more are left for the next one. StoreError when that
+        cannot be now."""
+        if not self._rollups.is_pending:
+            return True
+        try:
+            with self._light_transaction() as connection:
+                is_all = self._rollups.fold(connection, now_ms)
+        except sqlite3.Error as error:
+            raise StoreError(f"{self._path}: {error}") from error
+        self._rollups.folded(is_all=is_all)
+        return is_all
 
     def open_intents(self) -> list[Intent]:
         """Intents without an end, oldest first."""
@@ -127,7 +118,7 @@ class SqliteBatch:
         return [Intent(*row) for row in found]
 
     def close(self) -> None:
-        """Give the connection up; whatever state it is in, this does not raise."""
+        """Give the connection up; whatever state it is in, this does not raise. What was not folded is by the next one."""
         with contextlib.suppress(sqlite3.Error):
             self._connection.close()
 
@@ -203,7 +194,7 @@ class SqliteBatch:
         connection = self._connection
         connection.execute("BEGIN IMMEDIATE")
         try:
-            _INSERT_RECORDS.run(connection, record_rows)
+            inserted = _INSERT_RECORDS.run(connection, record_rows)
             _INSERT_INTENTS.run(connection, [rows.intent_row(intent) for intent in intents])
             _DELETE_INTENTS.run(connection, [(id_,) for id_ in ended])
             _KEEP.run(connection, kept_rows)
@@ -212,9 +203,34 @@ class SqliteBatch:
         except BaseException:
             self._roll_back()
             raise
+        if inserted == len(records):
+            self._rollups.see(records)
+        else:
+            # Some were there before. Rare, so that which ones is left to the store to say.
+            self._rollups.forget()
         self._check_file_is_there()
 
+    def _tend(self, now_ms: float) -> None:
+        with self._light_transaction() as connection:
+            self._rollups.tend(connection, now_ms)
+
+    @contextlib.contextmanager
+    def _light_transaction(self) -> Iterator[sqlite3.Connection]:
+        """One that a loss of power may undo, as a whole: what it writes is made of records, and would be made of them again."""
+        connection = self._connection
+        connection.execute("PRAGMA synchronous = NORMAL")
+        try:
+            connection.execute("BEGIN IMMEDIATE")
+            yield connection
+            connection.execute("COMMIT")
+        except BaseException:
+            self._roll_back()
+            raise
+        finally:
+            connection.execute("PRAGMA synchronous = FULL")
+
     def _roll_back(self) -> None:
+        self._rollups.forget()
         # After some errors (a full disk) SQLite has rolled back by itself: https://www.sqlite.org/lang_transaction.html
         if self._connection.in_transaction:
             self._connection.execute("ROLLBACK")

@@ -13,7 +13,7 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from trunkline import __version__
-from trunkline.api.management import errors, generation, keys, providers, records
+from trunkline.api.management import errors, generation, keys, providers, records, statistics
 from trunkline.api.management.console import Console
 from trunkline.errors import RequestError, StoreError
 from trunkline.web import start
@@ -45,7 +45,7 @@ def make_app(console: Console) -> FastAPI:
     )
     app.state.console = console
     app.state.pages = Pages(HERE / "templates")
-    for part in (generation, keys, providers, records, start):
+    for part in (generation, keys, providers, records, statistics, start):
         app.include_router(part.router)
     app.mount("/static", StaticFiles(directory=HERE / "static"))
     app.add_exception_handler(RequestError, errors.on_request_error)

@@ -49,6 +49,7 @@ NEVER = [
     "169.254.0.1",
     "fe80::1",
     "fd00:ec2::254",
+    "fd20:ce::254",
     "::ffff:169.254.169.254",
     "64:ff9b::a9fe:a9fe",
     "2002:a9fe:a9fe::1",
@@ -100,6 +101,24 @@ async def test_a_guarded_origin_on_this_machine_is_not_connected_to(transport, r
 async def test_link_local_is_not_connected_to_unguarded_either(transport, request_to):
     with pytest.raises(ConnectFailed, match="never"):
         await transport.send(request_to(0, origin=Origin("http", "169.254.169.254", 80, guarded=False)))
+
+
+METADATA = Origin("http", "metadata.google.internal", 80, guarded=False, metadata=True)
+
+
+@pytest.mark.parametrize("address", ["169.254.169.254", "fd20:ce::254"])
+def test_the_metadata_server_that_the_operator_chose_is_connected_to(address):
+    assert not guard.refusal_of_metadata(ipaddress.ip_address(address))
+
+
+@pytest.mark.parametrize(
+    "address", ["169.254.170.2", "127.0.0.1", "10.0.0.1", "93.184.216.34", "fd00:ec2::254", "::ffff:169.254.169.254"]
+)
+@pytest.mark.asyncio(loop_factories=["asyncio"])
+async def test_its_name_leads_to_nothing_else(transport, request_to, monkeypatch, address):
+    resolving(monkeypatch, [address])
+    with pytest.raises(ConnectFailed, match="not the metadata server's address"):
+        await transport.send(request_to(0, origin=METADATA))
 
 
 def resolving(monkeypatch, *answers: list[str]) -> None:

@@ -4,6 +4,7 @@ import asyncio
 import base64
 import contextlib
 
+import msgspec
 import pytest
 
 from tests.fakes.raw_peer import peer_of, peer_saying, until
@@ -223,3 +224,10 @@ async def test_plain_http_goes_to_the_proxy_in_absolute_form(make_transport, req
     assert lines[0] == b"POST http://api.example.com/v1/chat/completions HTTP/1.1"
     assert lines[1] == b"Host: api.example.com"
     assert b"Proxy-Authorization: Basic " + base64.b64encode(b"alice:pw") in lines
+
+
+def test_the_metadata_server_is_never_asked_through_a_proxy():
+    origin = Origin("http", "metadata.google.internal", 80, guarded=False)
+    env = {"HTTP_PROXY": "http://p:1"}
+    assert proxy_for(origin, env) is not None
+    assert proxy_for(msgspec.structs.replace(origin, metadata=True), env) is None

@@ -62,13 +62,19 @@ def _refuse_forbidden_name(origin: Origin) -> None:
 
 async def _open_guarded(origin: Origin, deadline: float) -> socket.socket:
     addresses = await _resolve(origin.host.strip("[]"), origin.port)
-    rules = [guard.refusal(address, guarded=origin.guarded) for address, _ in addresses]
+    rules = [_refusal(origin, address) for address, _ in addresses]
     allowed = [address for address, rule in zip(addresses, rules, strict=True) if not rule]
     # Guarded, one bad address condemns the name: which of them is tried is not for the name's owner to choose. Unguarded,
     # a machine of the local network may well have a link-local address beside the one that is meant.
     if not allowed or (origin.guarded and len(allowed) < len(addresses)):
         raise ConnectFailed(f"{origin.host} is not connected to: {next(filter(None, rules), 'it has no address')}")
     return await _open(allowed, deadline)
+
+
+def _refusal(origin: Origin, address: guard.Address) -> str:
+    if origin.metadata:
+        return guard.refusal_of_metadata(address)
+    return guard.refusal(address, guarded=origin.guarded)
 
 
 async def _resolve(host: str, port: int) -> list[tuple[guard.Address, int]]:

@@ -14,8 +14,10 @@ _GLOBAL_UNICAST = ipaddress.IPv6Network("2000::/3")
 # IETF protocol assignments: Python 3.11 calls them global; one cloud serves metadata at 192.0.0.192.
 _ONLY_PUBLIC_BY_NAME = (ipaddress.IPv4Network("192.0.0.0/24"),)
 _LINK_LOCAL = (ipaddress.IPv4Network("169.254.0.0/16"), ipaddress.IPv6Network("fe80::/10"))
-# https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/configuring-instance-metadata-service.html
-_METADATA = frozenset((ipaddress.IPv6Address("fd00:ec2::254"),))
+# https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/configuring-instance-metadata-service.html,
+# https://docs.cloud.google.com/compute/docs/metadata/querying-metadata
+_METADATA = frozenset((ipaddress.IPv6Address("fd00:ec2::254"), ipaddress.IPv6Address("fd20:ce::254")))
+_GOOGLES_METADATA = frozenset((ipaddress.IPv4Address("169.254.169.254"), ipaddress.IPv6Address("fd20:ce::254")))
 
 
 def refusal(address: Address, *, guarded: bool) -> str:
@@ -25,6 +27,11 @@ def refusal(address: Address, *, guarded: bool) -> str:
         if rule:
             return f"{address} is {rule}"
     return ""
+
+
+def refusal_of_metadata(address: Address) -> str:
+    """For an origin that is the metadata server: whatever its name leads to, nothing but that is connected to."""
+    return "" if address in _GOOGLES_METADATA else f"{address} is not the metadata server's address"
 
 
 def refusal_of_name(host: str, *, guarded: bool) -> str:

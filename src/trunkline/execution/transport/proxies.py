@@ -28,7 +28,7 @@ class Proxy(msgspec.Struct, frozen=True):
 
 def proxy_for(origin: Origin, env: Mapping[str, str]) -> Proxy | None:
     """`ConfigError` for a proxy URL that cannot be used."""
-    if origin.unix_path or not env or _is_this_machine(origin):
+    if origin.unix_path or not env or origin.metadata or _is_this_machine(origin):
         return None
     variable = f"{origin.scheme}_proxy"
     url = _setting(env, variable) or _setting(env, "all_proxy")

@@ -91,7 +91,7 @@ class RequestHeads:
                 self._admit_name(name)
         block = b"\r\n".join([b": ".join(header) for header in headers]) + b"\r\n"
         lines = len(headers)
-        if block.count(b"\n") != lines or block.count(b"\r") != lines or b"\0" in block or not block.isascii():
+        if block.count(b"\n") != lines or block.count(b"\r") != lines or 0 in block or not block.isascii():
             # The value is not named: it may be a key.
             raise Unsendable("a request header's value holds CR, LF, NUL or a byte outside ASCII")
         self._last_headers, self._last_block = headers, block

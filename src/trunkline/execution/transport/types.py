@@ -18,6 +18,9 @@ class Origin(msgspec.Struct, frozen=True):
     port: int
     unix_path: str = ""
     guarded: bool = True
+    metadata: bool = False
+    """The metadata server of the cloud that this runs in, which the operator has named as the source of its credential: connected to at its own
+    addresses and at no other."""
 
 
 class UpstreamRequest(msgspec.Struct, frozen=True):

@@ -8,6 +8,7 @@ from trunkline.protocols.anthropic_messages.errors import error_body, read_fault
 from trunkline.protocols.anthropic_messages.peek import peek
 from trunkline.protocols.anthropic_messages.request_in import read_request
 from trunkline.protocols.anthropic_messages.request_out import write_request
+from trunkline.protocols.anthropic_messages.resume import resume
 from trunkline.protocols.anthropic_messages.stream_in import Reader
 from trunkline.protocols.anthropic_messages.stream_out import Writer
 from trunkline.protocols.anthropic_messages.usage import read_usage, write_usage
@@ -23,6 +24,7 @@ __all__ = (
     "read_request",
     "read_response",
     "read_usage",
+    "resume",
     "stream_reader",
     "stream_writer",
     "write_count",

@@ -17,21 +17,13 @@ from trunkline.protocols.anthropic_messages.request_in import (
 from trunkline.protocols.codec import CHAT, Peeked, RequestContext
 from trunkline.protocols.fields import REQUEST, word
 from trunkline.protocols.rawjson import UNREADABLE, Fields, is_null, join
-from trunkline.protocols.wishes import GATEWAY_KEYS
+from trunkline.protocols.wishes import GATEWAY_KEYS, wishes_of
 
 _FAULTY_FIELD = re.compile(r"at `\$\.(\w+)")
 _UNCOUNTED = ("model", "cache", "user", "safety_identifier", "metadata")
 _WORDS = {field.name: word(field.name, CHAT) for field in REQUEST if field.name not in _UNCOUNTED}
 # With what is asked below, all that a request is made of; everything else is `extras`.
 _READ_ELSEWHERE = frozenset({"messages", "system", "metadata", "cache_control", "tools"})
-
-
-class _Include(msgspec.Struct):
-    include: bool | None = None
-
-
-class _Provider(msgspec.Struct):
-    require_parameters: bool | None = None
 
 
 class _OutputConfig(msgspec.Struct):
@@ -58,8 +50,6 @@ class _Asked(msgspec.Struct):
     output_config: _OutputConfig | None = None
     output_format: _Kind | None = None
     service_tier: str | None = None
-    usage: _Include | None = None
-    provider: _Provider | None = None
 
 
 _KNOWN = _READ_ELSEWHERE | set(_Asked.__struct_fields__) | set(GATEWAY_KEYS)
@@ -81,6 +71,7 @@ def peek(body: bytes, context: RequestContext, vocabulary: frozenset[str]) -> Pe
         raise InvalidParams("`messages` must be a list with at least one message.", param="messages")
     size, modalities = measured(messages)
     size += sum(len(fields[name]) for name in ("tools", "output_config") if name in fields)
+    wishes = wishes_of(fields)
     said = _said(fields, asked)
     names = [name for attribute, name in _WORDS.items() if said.get(attribute)]
     extras = [name for name in fields if name not in _KNOWN]
@@ -94,8 +85,9 @@ def peek(body: bytes, context: RequestContext, vocabulary: frozenset[str]) -> Pe
         modalities=modalities,
         needs=_needs(said, asked),
         stop=tuple(word for word in asked.stop_sequences or () if word),
-        require_parameters=asked.provider.require_parameters if asked.provider else None,
-        include_cost=asked.usage.include if asked.usage else None,
+        require_parameters=wishes.require_parameters,
+        include_cost=wishes.include_cost,
+        wish=wishes.wish,
     )
     return Peeked(fields, facts)
 

@@ -55,6 +55,13 @@ class Writer:
         self._finish: Finish | None = None
         self._usage: UsageSeen | None = None
 
+    def go_on(self, open_block: int | None, next_block: int) -> None:
+        """Be where a stream is that somebody else has begun: in this block, whose part is 0, and with this one as the next."""
+        self._started, self._next = True, next_block
+        if open_block is not None:
+            block = self._blocks[0] = _Block(Text(""))
+            block.index, block.head = open_block, _DELTA % (open_block, b"text_delta", b"text")
+
     def feed(self, event: Event) -> bytes:
         """The bytes for an event."""
         if type(event) is Delta:

@@ -12,6 +12,7 @@ from trunkline.protocols.gemini.names import NAME
 from trunkline.protocols.gemini.peek import peek
 from trunkline.protocols.gemini.request_in import read_request
 from trunkline.protocols.gemini.request_out import write_request
+from trunkline.protocols.gemini.resume import resume
 from trunkline.protocols.gemini.stream_in import Reader
 from trunkline.protocols.gemini.stream_out import Writer
 from trunkline.protocols.gemini.usage import read_usage, write_usage
@@ -25,6 +26,7 @@ __all__ = [
     "read_request",
     "read_response",
     "read_usage",
+    "resume",
     "stream_reader",
     "stream_writer",
     "write_request",

@@ -90,7 +90,12 @@ def peek(body: bytes, context: RequestContext, vocabulary: frozenset[str]) -> Pe
     if facts is None:
         facts = facts_of(request_of(dict(spelled(fields)), context), vocabulary)
     if wishes is not NO_WISHES:
-        facts = _replace(facts, include_cost=wishes.include_cost, require_parameters=wishes.require_parameters)
+        facts = _replace(
+            facts,
+            include_cost=wishes.include_cost,
+            require_parameters=wishes.require_parameters,
+            wish=wishes.wish,
+        )
     return Peeked(fields, facts)
 
 

@@ -4,6 +4,7 @@ Text goes out as it comes; a call goes out when it is whole, since this wire has
 exactly `data: {json}` and a blank line, no comments, no [DONE]: the SDKs parse nothing else.
 """
 
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
@@ -61,7 +62,8 @@ class Writer:
 
     __slots__ = ("_begun", "_choices", "_context", "_open", "_shows", "_sse", "_tail", "_usage", "_writer")
 
-    def __init__(self, context: AnswerContext) -> None:
+    def __init__(self, context: AnswerContext, names: Mapping[str, Any] | None = None) -> None:
+        """`names` are the id and model of a stream that somebody else has begun."""
         self._context = context
         self._sse = not context.array_framing
         self._shows = shows_thoughts(context)
@@ -70,7 +72,7 @@ class Writer:
         self._choices: dict[int, _Choice] = {}
         self._usage: UsageSeen | None = None
         self._writer = PartWriter(Blobs(), own=True)
-        members = {"modelVersion": context.model, "responseId": own_id("", context.request_id)}
+        members = {"modelVersion": context.model, "responseId": own_id("", context.request_id), **(names or {})}
         self._tail = b"," + _encode(members)[1:]
         """What stands at the end of each event."""
 
@@ -233,7 +235,7 @@ class Writer:
 
     def _frame(self, body: bytes) -> bytes:
         if self._sse:
-            if b"\n" in body or b"\r" in body:
+            if body.find(b"\n") >= 0 or body.find(b"\r") >= 0:
                 # Arguments are as the model wrote them, perhaps on several lines; within its texts JSON has no bare line ends.
                 body = body.translate(_ONE_LINE)
             return b"data: %b\n\n" % body

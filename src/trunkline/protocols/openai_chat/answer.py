@@ -1,5 +1,6 @@
 """An answer of Chat Completions that is not streamed. In: the provider's bytes. Out: what the record needs (`Answer`); the bytes with cost put in."""
 
+from collections.abc import Sequence
 from typing import ClassVar
 
 import msgspec
@@ -7,6 +8,7 @@ import msgspec
 from trunkline.protocols.openai_chat.usage import put_cost as put_cost_in_place
 from trunkline.protocols.openai_chat.usage import usage_of, with_cost
 from trunkline.protocols.rawjson import join, split
+from trunkline.protocols.tool_arguments import NONE, ToolCalls
 
 
 class Answer(msgspec.Struct, frozen=True):
@@ -19,6 +21,7 @@ class Answer(msgspec.Struct, frozen=True):
     has_choices: bool
     service_tier: str | None
     error: bytes | None
+    tool_calls: tuple[int, int] = NONE
 
     first_at: ClassVar[None] = None
     """As for a stream, but a whole answer has no first token."""
@@ -85,6 +88,7 @@ def read(body: bytes) -> Answer:
         bool(choices),
         found.service_tier,
         _present(found.error),
+        _tool_calls(choices),
     )
 
 
@@ -101,6 +105,16 @@ def put_cost(body: bytes, usage: bytes, cost: bytes, details: bytes) -> bytes:
 def _present(value: msgspec.Raw) -> bytes | None:
     text = bytes(value)
     return None if text == b"null" else text
+
+
+def _tool_calls(choices: Sequence[_Choice]) -> tuple[int, int]:
+    calls = [call for choice in choices if choice.message is not None for call in choice.message.tool_calls or ()]
+    if not calls:
+        return NONE
+    seen = ToolCalls()
+    for number, call in enumerate(calls):
+        seen.add(number, (call.function.arguments if call.function else None) or "")
+    return seen.counts()
 
 
 def _characters(message: _Message) -> int:

@@ -7,6 +7,7 @@ from trunkline.protocols.openai_chat.answer_out import write_response
 from trunkline.protocols.openai_chat.errors import error_body, read_fault
 from trunkline.protocols.openai_chat.request_in import read_request
 from trunkline.protocols.openai_chat.request_out import write_request
+from trunkline.protocols.openai_chat.resume import resume
 from trunkline.protocols.openai_chat.stream_in import stream_reader
 from trunkline.protocols.openai_chat.stream_out import stream_writer
 from trunkline.protocols.openai_chat.usage_both import read_usage, write_usage
@@ -21,6 +22,7 @@ __all__ = [
     "read_request",
     "read_response",
     "read_usage",
+    "resume",
     "stream_reader",
     "stream_writer",
     "write_request",

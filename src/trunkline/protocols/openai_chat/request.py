@@ -14,6 +14,7 @@ from trunkline.protocols.openai_chat import NAME
 from trunkline.protocols.openai_chat.measure import measured
 from trunkline.protocols.rawjson import UNREADABLE, Fields, is_null, join, raw, split
 from trunkline.protocols.wishes import GATEWAY_KEYS as GATEWAY_KEYS
+from trunkline.protocols.wishes import named, wishes_of
 
 _GATEWAY_KEYS = frozenset(GATEWAY_KEYS)
 
@@ -26,14 +27,6 @@ class ChatRequest(msgspec.Struct, frozen=True):
 
     fields: Fields
     facts: RequestFacts
-
-
-class _Provider(msgspec.Struct):
-    require_parameters: bool | None = None
-
-
-class _Usage(msgspec.Struct):
-    include: bool | None = None
 
 
 class _StreamOptions(msgspec.Struct):
@@ -58,9 +51,7 @@ class _Asked(msgspec.Struct):
     max_completion_tokens: int | None = None
     max_tokens: int | None = None
     stop: str | list[str] | None = None
-    usage: _Usage | None = None
     stream_options: _StreamOptions | None = None
-    provider: _Provider | None = None
     reasoning_effort: str | None = None
     reasoning: _Reasoning | None = None
     response_format: _Kind | None = None
@@ -78,7 +69,8 @@ def read(body: bytes, vocabulary: frozenset[str]) -> ChatRequest:
     """Look at a request. Raises `InvalidParams` naming the field and the mend; fields that it does not know are left alone."""
     fields = _fields(body)
     asked = _asked(body, fields)
-    if not asked.model:
+    model, wishes = named(asked.model, wishes_of(fields))
+    if not model:
         mend = "name one, for example `openai/o4-mini`. GET /api/v1/models lists them."
         raise InvalidParams(f"`model` is missing: {mend}", param="model")
     messages = fields.get("messages")
@@ -88,10 +80,10 @@ def read(body: bytes, vocabulary: frozenset[str]) -> ChatRequest:
     for name in _COUNTED:
         if name in fields:
             size += len(fields[name])
-    usage, options, provider = asked.usage, asked.stream_options, asked.provider
+    options = asked.stream_options
     facts = RequestFacts(
         protocol=NAME,
-        model=asked.model,
+        model=model,
         stream=bool(asked.stream),
         prompt_bytes=size,
         max_output_tokens=_output_limit(asked),
@@ -99,10 +91,11 @@ def read(body: bytes, vocabulary: frozenset[str]) -> ChatRequest:
         modalities=modalities,
         needs=_needs(fields, asked),
         stop=_stop(asked.stop),
-        require_parameters=provider.require_parameters if provider else None,
-        include_cost=usage.include if usage else None,
-        wants_usage=bool((options and options.include_usage) or (usage and usage.include)),
+        require_parameters=wishes.require_parameters,
+        include_cost=wishes.include_cost,
+        wants_usage=bool((options and options.include_usage) or wishes.include_cost),
         session_id=_session(fields),
+        wish=wishes.wish,
     )
     return ChatRequest(fields, facts)
 

@@ -16,7 +16,7 @@ from trunkline.protocols.openai_chat.looking import FLAG, INTEGER, NUMBER, TEXT,
 from trunkline.protocols.openai_chat.tools_in import is_legacy, read_choice, read_tools, read_web_search
 from trunkline.protocols.openai_chat.turns_in import read_turns, require_messages
 from trunkline.protocols.rawjson import UNREADABLE, join, split
-from trunkline.protocols.wishes import GATEWAY_KEYS
+from trunkline.protocols.wishes import GATEWAY_KEYS, first_model
 
 _bias = msgspec.json.Decoder(dict[str, float])
 _labels = msgspec.json.Decoder(dict[str, str])
@@ -25,7 +25,7 @@ _words = msgspec.json.Decoder(list[str])
 
 def read_request(body: bytes, context: RequestContext) -> Request:
     keys = _keys(body)
-    model = keys.text("model")
+    model = keys.text("model") or first_model(keys.left)
     if not model:
         mend = "name one, for example `openai/o4-mini`. GET /api/v1/models lists them."
         raise InvalidParams(f"`model` is missing: {mend}", param="model")

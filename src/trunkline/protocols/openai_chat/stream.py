@@ -3,6 +3,7 @@
 The bytes belong to the caller: nothing here changes them, but for `put_cost`, which edits the one event that carries usage (design.md 3.7).
 """
 
+import contextlib
 import re
 
 import msgspec
@@ -10,7 +11,8 @@ import msgspec
 from trunkline.protocols.openai_chat.usage import put_cost as put_cost_in_place
 from trunkline.protocols.openai_chat.usage import usage_of, with_cost
 from trunkline.protocols.rawjson import UNREADABLE, join, split
-from trunkline.protocols.sse import data_of, event
+from trunkline.protocols.sse import data_of, event, events
+from trunkline.protocols.tool_arguments import NONE, ToolCalls
 
 DONE_MARK = b"[DONE]"
 MAX_WORD = 128
@@ -23,6 +25,7 @@ _AFTER_PADDING = b'"}\n\n'
 _NO_EVENT = b"\0"
 _BACKSLASH = ord("\\")
 _MAX_TRIES = 32
+_TOOL_CALLS = b'"tool_calls"'
 _TELLING = re.compile(rb'"(?:usage"\s*:\s*\{|error"\s*:\s*[^n\s]|finish_reason"\s*:\s*")|\[DONE\]')
 
 
@@ -32,6 +35,8 @@ class _Function(msgspec.Struct):
 
 
 class _ToolCall(msgspec.Struct):
+    index: int | None = None
+    id: str | None = None
     function: _Function | None = None
 
 
@@ -45,6 +50,7 @@ class _Delta(msgspec.Struct):
 
 
 class _Choice(msgspec.Struct):
+    index: int | None = 0
     delta: _Delta | None = None
     finish_reason: str | None = None
 
@@ -67,7 +73,7 @@ def is_plain(block: bytes) -> bool:
 
 def has_usage(block: bytes) -> bool:
     """True where an event of the block carries usage that is not null."""
-    return b'"usage"' in block and _USAGE.search(block) is not None
+    return block.find(b'"usage"') >= 0 and _USAGE.search(block) is not None
 
 
 class Envelope:
@@ -124,8 +130,8 @@ class StreamObserver:
     """What has been seen of one stream. Lives as long as its attempt; fed every event once, with the time at which it came (seconds, any clock)."""
 
     __slots__ = (
-        "_envelope_bytes", "answer_id", "characters", "done", "envelope", "error", "finish_reason", "first_at", "is_usage_only", "last_at", "malformed",
-        "service_tier", "usage",
+        "_envelope_bytes", "_tool_blocks", "answer_id", "characters", "done", "envelope", "error", "finish_reason",
+        "first_at", "is_usage_only", "last_at", "malformed", "service_tier", "usage",
     )  # fmt: skip
 
     def __init__(self) -> None:
@@ -142,6 +148,8 @@ class StreamObserver:
         self.is_usage_only = False
         """The event seen last has usage and no choices."""
         self._envelope_bytes = 0
+        self._tool_blocks: list[bytes] = []
+        """Those that say something of tool calls, unread until the end."""
         self.envelope = Envelope()
 
     @property
@@ -157,6 +165,8 @@ class StreamObserver:
         if block.startswith(b":"):
             return
         self.last_at = at
+        if _TOOL_CALLS in block:
+            self._tool_blocks.append(block)
         self.characters += max(0, len(block) - self._envelope_bytes * (block.count(b"\n\n") or 1))
 
     def see(self, one: bytes, at: float) -> None:
@@ -167,6 +177,8 @@ class StreamObserver:
         if data == b"[DONE]":
             self.done = True
             return
+        if _TOOL_CALLS in data:
+            self._tool_blocks.append(one)
         try:
             chunk = _decoder.decode(data)
         except (msgspec.ValidationError, UnicodeDecodeError):
@@ -182,6 +194,17 @@ class StreamObserver:
         self._take(chunk, at)
         if not before and self.characters:
             self._envelope_bytes = len(one) - self.characters
+
+    @property
+    def tool_calls(self) -> tuple[int, int]:
+        """How many, and how many of them with arguments that no tool can take."""
+        if not self._tool_blocks:
+            return NONE
+        seen = ToolCalls()
+        for one in events(b"".join(self._tool_blocks)):
+            with contextlib.suppress(*UNREADABLE):
+                _see_calls(seen, _decoder.decode(data_of(one) or b"{}"))
+        return seen.counts()
 
     def _take(self, chunk: _Chunk, at: float) -> None:
         if chunk.id and not self.answer_id:
@@ -205,6 +228,14 @@ class StreamObserver:
         error = bytes(chunk.error)
         if error != b"null":
             self.error = error
+
+
+def _see_calls(seen: ToolCalls, chunk: _Chunk) -> None:
+    for choice in chunk.choices or ():
+        for call in (choice.delta.tool_calls if choice.delta else None) or ():
+            # Some vendors number none; then each has an id of its own, and comes whole.
+            name = call.id or "" if call.index is None else call.index
+            seen.add((choice.index, name), (call.function.arguments if call.function else None) or "")
 
 
 def usage_event(answer_id: str, model: str, created_s: int, usage: bytes) -> bytes:

@@ -3,7 +3,7 @@
 Entries of lists (calls, details, annotations, images) have an `index`, since accumulators of SDKs put lists together by it.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import msgspec
@@ -62,7 +62,8 @@ class ChatWriter:
 
     __slots__ = ("_candidates", "_context", "_head", "_legacy", "_parts", "_shows", "_usage")
 
-    def __init__(self, context: AnswerContext) -> None:
+    def __init__(self, context: AnswerContext, names: Mapping[str, Any] | None = None) -> None:
+        """`names` are the id, time and model of a stream that somebody else has begun."""
         self._context = context
         self._legacy = is_legacy(context.request.tools)
         self._shows = shows_thinking(context)
@@ -74,6 +75,7 @@ class ChatWriter:
             "object": "chat.completion.chunk",
             "created": context.created_s,
             "model": context.model,
+            **(names or {}),
         }
         self._head = b"data: %b," % _encode(head)[:-1]
 

@@ -17,6 +17,7 @@ from trunkline.protocols.openai_chat import NAME
 from trunkline.protocols.openai_chat.details import carry_of, text_of, unsealed
 from trunkline.protocols.openai_chat.looking import OBJECTS, TEXT, Keys, begins, is_null
 from trunkline.protocols.openai_chat.parts_in import read_content
+from trunkline.protocols.rawjson import UNREADABLE, Fields
 
 _replace = msgspec.structs.replace
 _details = msgspec.json.Decoder(list[dict[str, Any]])
@@ -40,6 +41,28 @@ def read_turns(messages: msgspec.Raw, context: RequestContext) -> tuple[Turn, ..
     return tuple(reading.turn(Keys(message, f"messages[{at}]")) for at, message in enumerate(found))
 
 
+_SPEAKERS: Mapping[bytes, Role] = {
+    b'"user"': "user",
+    b'"assistant"': "assistant",
+    b'"system"': "system",
+    b'"developer"': "developer",
+}
+
+
+def _of_one_text(message: Fields) -> Turn | None:
+    """The turn of a message that has a role and a text and nothing else, as most have; None for any other, which is read key by key."""
+    if len(message) != 2 or "role" not in message or "content" not in message:
+        return None
+    role, content = _SPEAKERS.get(bytes(message["role"])), message["content"]
+    if role is None or begins(content) != '"':
+        return None
+    try:
+        text = TEXT.decode(content)
+    except UNREADABLE:
+        return None  # to be told with its field's name
+    return Turn(role, (Text(text),) if text else ())
+
+
 class _Reading:
     """The calls of a conversation, while its messages are read: results refer to them."""
 
@@ -54,6 +77,8 @@ class _Reading:
         """Name of a legacy function -> ids of its calls that have no result yet."""
 
     def turn(self, message: Keys) -> Turn:
+        if (plain := _of_one_text(message.left)) is not None:
+            return plain
         role = message.text("role")
         read = _READ.get(role)
         if read is None:

@@ -49,7 +49,7 @@ _NO_INPUT, _NO_OUTPUT = _InputDetails(), _OutputDetails()
 def usage_of(value: msgspec.Raw) -> bytes | None:
     """The raw usage object of an answer; None for null, an empty one, or what is no object."""
     text = bytes(value)
-    return text if text.startswith(b"{") and b":" in text else None
+    return text if text.startswith(b"{") and text.find(b":") > 0 else None
 
 
 def read_usage(raw: bytes | msgspec.Raw) -> Usage:

@@ -12,12 +12,13 @@ from trunkline.protocols.openai_responses.errors import error_body, read_fault
 from trunkline.protocols.openai_responses.peek import peek
 from trunkline.protocols.openai_responses.request_in import read_request
 from trunkline.protocols.openai_responses.request_out import write_request
+from trunkline.protocols.openai_responses.resume import resume
 from trunkline.protocols.openai_responses.stream_in import StreamReader
 from trunkline.protocols.openai_responses.stream_out import StreamWriter
 from trunkline.protocols.openai_responses.usage import read_usage, write_usage
 
 __all__ = [
-    "NAME", "error_body", "keepalive", "peek", "read_fault", "read_request", "read_response", "read_usage", "stream_reader", "stream_writer",
+    "NAME", "error_body", "keepalive", "peek", "read_fault", "read_request", "read_response", "read_usage", "resume", "stream_reader", "stream_writer",
     "write_request", "write_response", "write_usage",
 ]  # fmt: skip
 

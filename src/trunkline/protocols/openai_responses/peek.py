@@ -13,7 +13,7 @@ from trunkline.protocols.openai_responses.request_in import ENCRYPTED, LOGPROBS,
 from trunkline.protocols.openai_responses.tools_in import added_tools
 from trunkline.protocols.openai_responses.wire import is_null, take_text
 from trunkline.protocols.rawjson import UNREADABLE, Fields
-from trunkline.protocols.wishes import wishes_of
+from trunkline.protocols.wishes import named, wishes_of
 
 # The catalog's words are Chat's: https://developers.openai.com/api/reference/resources/chat
 _WORDS = {
@@ -31,16 +31,16 @@ def peek(body: bytes, context: RequestContext, vocabulary: frozenset[str]) -> Pe
     """Look at a request. Raises `InvalidParams` naming the field and the mend."""
     fields = fields_of(body)
     asked = asked_of(fields)
-    if not asked.model:
+    model, wishes = named(asked.model, wishes_of(fields))
+    if not model:
         mend = "name one, for example `openai/o4-mini`. GET /api/v1/models lists them."
         raise InvalidParams(f"`model` is missing: {mend}", param="model")
     size, modalities = measured(fields.get("input"), fields.get("instructions"), context.previous)
     size += sum(len(memoryview(fields[name])) for name in ("tools", "text") if name in fields)
     kinds = _tool_kinds(fields)
-    wishes = wishes_of(fields)
     facts = RequestFacts(
         protocol=RESPONSES,
-        model=asked.model,
+        model=model,
         stream=bool(asked.stream),
         prompt_bytes=size,
         max_output_tokens=asked.max_output_tokens,
@@ -49,6 +49,7 @@ def peek(body: bytes, context: RequestContext, vocabulary: frozenset[str]) -> Pe
         needs=_needs(asked, kinds),
         require_parameters=wishes.require_parameters,
         include_cost=wishes.include_cost,
+        wish=wishes.wish,
         session_id=(asked.prompt_cache_key or "")[:256],
     )
     return Peeked(fields, facts)

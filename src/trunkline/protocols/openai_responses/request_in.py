@@ -16,7 +16,7 @@ from trunkline.protocols.openai_responses.items_in import Reading, opaque, read_
 from trunkline.protocols.openai_responses.tools_in import read_tools
 from trunkline.protocols.openai_responses.wire import WrongField, drop_nulls, is_null, objects, raw, take_text, text_at
 from trunkline.protocols.rawjson import UNREADABLE, Fields, join, split
-from trunkline.protocols.wishes import GATEWAY_KEYS
+from trunkline.protocols.wishes import GATEWAY_KEYS, first_model
 
 _OURS = frozenset({"store", "previous_response_id", "stream_options"})
 """What this gateway does itself: it keeps responses, and it pads no events (`include_obfuscation`)."""
@@ -110,7 +110,8 @@ def read_request(body: bytes, context: RequestContext) -> Request:
 def read_fields(fields: Fields, context: RequestContext) -> Request:
     """The same, from the top level; `input` may be missing, as where tokens are only counted."""
     asked = asked_of(fields)
-    if not asked.model:
+    model = asked.model or first_model(fields)
+    if not model:
         mend = "name one, for example `openai/o4-mini`. GET /api/v1/models lists them."
         raise InvalidParams(f"`model` is missing: {mend}", param="model")
     if asked.previous_response_id and not context.previous:
@@ -125,7 +126,7 @@ def read_fields(fields: Fields, context: RequestContext) -> Request:
     extras = _extras(fields, asked)
     return Request(
         origin=RESPONSES,
-        model=asked.model,
+        model=model,
         turns=turns,
         tools=tools,
         tool_choice=_tool_choice(asked.tool_choice, extras),

@@ -217,7 +217,7 @@ class StreamReader:
 
     def _late_citations(self, told: _Event, item: _Item, index: int) -> list[Event]:
         """Of vendors that have no events for them."""
-        if item.cited or b"_citation" not in bytes(told.part):
+        if item.cited or bytes(told.part).find(b"_citation") < 0:
             return []
         listed = _fields.decode(told.part).get("annotations", _NO_LIST)
         return [Cited(index, citation_of(one, self._origin)) for one in msgspec.json.decode(listed, type=list[Fields])]
@@ -327,7 +327,7 @@ class StreamReader:
 def _data(event: bytes) -> bytes | None:
     """The data of an event in the form that nearly all have: a line `event:`, a line `data:`."""
     at = event.find(b"\ndata: ")
-    if at > 0 and event.endswith(b"\n\n") and event.find(b"\n", at + 1) == len(event) - 2 and b"\r" not in event:
+    if at > 0 and event.endswith(b"\n\n") and event.find(b"\n", at + 1) == len(event) - 2 and event.find(b"\r") < 0:
         return event[at + 7 : -2] if event.startswith(b"event:") and event.find(b"\n") == at else data_of(event)
     return data_of(event)
 

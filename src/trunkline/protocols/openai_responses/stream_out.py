@@ -91,6 +91,22 @@ class _Part:
         return "".join(self.texts)
 
 
+class Begun(msgspec.Struct, frozen=True):
+    """Where a stream is that somebody else has begun. `items` are None while they grow; the last that does is the message `at`, with `keys` of its own."""
+
+    head: Fields
+    """Of the response, as it was told first."""
+    number: int
+    items: list[msgspec.Raw | None]
+    at: int | None = None
+    id: str = ""
+    keys: Fields = _NO_KEYS
+    contents: tuple[msgspec.Raw | None, ...] = ()
+    """None: the text that grows."""
+    text: str = ""
+    """So far, of that one, whose part is 0."""
+
+
 class StreamWriter:
     """Writes one stream. Lives as long as it."""
 
@@ -120,6 +136,20 @@ class StreamWriter:
     def body(self) -> bytes:
         """The whole response, once it has ended: what is stored."""
         return self._ended_body
+
+    def go_on(self, begun: Begun) -> None:
+        """Be at that place."""
+        self._begun, self._number = True, begun.number
+        self._head.update(begun.head)
+        self._output = list(begun.items)
+        if begun.at is None:
+            return
+        message = self._message = _Message(begun.at, begun.id, begun.keys)
+        message.contents = [_GROWING if one is None else one for one in begun.contents]
+        message.open = begun.contents.count(None)
+        if message.open:
+            state = self._parts[0] = self._text_part("text", Text(""), message, begun.contents.index(None))
+            state.texts.append(begun.text)
 
     def feed(self, event: Event) -> bytes:
         """The bytes for an event."""
@@ -253,17 +283,21 @@ class StreamWriter:
             out += self._added(at, self._message_item(message, "in_progress"))
         kind = "refusal" if isinstance(part, Refusal) else "text"
         self._refused = self._refused or kind == "refusal"
-        state = self._parts[index] = _Part(kind, _replace(part, text="", logprobs=()), message.at, message.id)
-        state.message, state.content = message, len(message.contents)
-        state.middle += b'"content_index":%d,' % state.content
-        if kind == "text":
-            state.after = b',"logprobs":[]}\n\n'
+        state = self._parts[index] = self._text_part(kind, part, message, len(message.contents))
         state.inner = msgspec.json.decode(inner, type=Fields) if inner is not None else _NO_KEYS
         message.contents.append(_GROWING)
         message.open += 1
         empty = self._content(state)
         out += self._event("response.content_part.added", b'%b"part":%b' % (self._place(state), _encode(empty)))
         return out + (self._delta(Delta(index, part.text, part.logprobs)) if part.text or part.logprobs else b"")
+
+    def _text_part(self, kind: str, part: Text | Refusal, message: _Message, content: int) -> _Part:
+        state = _Part(kind, _replace(part, text="", logprobs=()), message.at, message.id)
+        state.message, state.content = message, content
+        state.middle += b'"content_index":%d,' % content
+        if kind == "text":
+            state.after = b',"logprobs":[]}\n\n'
+        return state
 
     def _place(self, state: _Part) -> bytes:
         return state.middle[1:]
