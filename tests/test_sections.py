@@ -1,5 +1,6 @@
 """The sections for monitoring and probes: what they take, and what they say of what they do not."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -37,3 +38,26 @@ def test_probes_have_a_pace_and_a_budget(tmp_path) -> None:
 def test_what_is_wrong_is_told_with_its_place_and_the_mend(tmp_path, text: str, told: str) -> None:
     with pytest.raises(ConfigError, match=told.replace("?", r"\?")):
         loaded(tmp_path, text)
+
+
+def test_bodies_are_not_captured_unless_asked_for(tmp_path) -> None:
+    capture = loaded(tmp_path, "").capture
+    assert (capture.bodies, capture.days, capture.max_bytes) == ("off", 7, 256 * 1024)
+    assert capture.redact == ("keys", "cards")
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ('bodies = "on"', "capture.bodies"),
+        ("days = 0", "capture.days"),
+        ("max_bytes = 100", "capture.max_bytes"),
+        ('redact = ["names"]', "capture.redact[0]"),
+        ('rules = [{ name = "x", pattern = "(" }]', "is no regular expression"),
+        ('rules = [{ name = "x", pattern = "a*" }]', "must not match nothing"),
+        ('rules = [{ name = "a\\"b", pattern = "a" }]', "capture.rules[0].name"),
+    ],
+)
+def test_what_capture_does_not_take_is_told(tmp_path, text, told) -> None:
+    with pytest.raises(ConfigError, match=re.escape(told)):
+        loaded(tmp_path, f"[capture]\n{text}")

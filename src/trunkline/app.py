@@ -38,6 +38,7 @@ from trunkline.cli.logs import make_logger
 from trunkline.embedded.supervisor import LocalModels, LocalOptions
 from trunkline.embedded.transport import SmallModelTransport
 from trunkline.errors import ConfigError, StoreError, TrunklineError
+from trunkline.execution.capture import Captures
 from trunkline.execution.conversations import Conversations
 from trunkline.execution.gateway import Clock, Gateway, Snapshot, Vault
 from trunkline.execution.holds import Holds
@@ -49,12 +50,15 @@ from trunkline.execution.tokenizer import load as load_tokenizer
 from trunkline.execution.transport.client import HttpTransport
 from trunkline.execution.transport.options import TransportOptions
 from trunkline.providers.google_tokens import GoogleTokens
+from trunkline.records.bodies import CapturePolicy
 from trunkline.records.recovery import recover
+from trunkline.records.redaction import rules_of
 from trunkline.records.watched import Watched, Watcher
 from trunkline.records.writer import RecordWriter
 from trunkline.routing.health import Health
 from trunkline.settings import ServerSettings, Settings, load_settings, taken_over
 from trunkline.snapshot import build, build_with_servers, local_layers
+from trunkline.storage.bodies import Bodies, WithBodies, bodies_folder
 from trunkline.storage.cipher import Cipher
 from trunkline.storage.kept import KeptReader
 from trunkline.storage.keys_sync import KeyFeed
@@ -88,13 +92,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         settings = load_settings(options.config)
         counters = Counters()
         watchers: list[Watcher] = [counters.see]
+        bodies = _bodies(settings, log)
         with (
             WriterClaim(settings.store.url),
             socket.socket(fileno=options.fd) as listener,
             _traces(settings, watchers),
-            _records(settings, watchers, log) as writer,
+            _records(settings, watchers, bodies, log) as writer,
         ):
-            uvloop.run(_serve(settings, listener, options.console, writer, counters, watchers, log))
+            uvloop.run(_serve(settings, listener, options.console, writer, counters, watchers, bodies, log))
     except ConfigError as error:
         log.error("configuration", error=str(error))
         return 2
@@ -122,7 +127,7 @@ def _traces(settings: Settings, watchers: list[Watcher]) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _records(settings: Settings, watchers: Sequence[Watcher], log: Any) -> Iterator[RecordWriter]:
+def _records(settings: Settings, watchers: Sequence[Watcher], bodies: Bodies, log: Any) -> Iterator[RecordWriter]:
     """What a crash left is closed, then the writer runs until everything is stored. `watchers` see what is."""
     path = sqlite_path(settings.store.url)
     batch = SqliteBatch(path)
@@ -133,13 +138,17 @@ def _records(settings: Settings, watchers: Sequence[Watcher], log: Any) -> Itera
     if interrupted:
         log.warning("requests that an earlier stop interrupted were closed", count=len(interrupted))
     writer = RecordWriter(
-        lambda: Watched(SqliteBatch(path, _cipher(settings).seal), watchers), min_interval_s=BATCH_EVERY_S
+        lambda: WithBodies(Watched(SqliteBatch(path, _cipher(settings).seal), watchers), bodies),
+        min_interval_s=BATCH_EVERY_S,
     )
     writer.start()
     try:
         yield writer
     finally:
-        writer.stop()
+        try:
+            writer.stop()
+        finally:
+            bodies.close()
 
 
 async def _serve(
@@ -149,6 +158,7 @@ async def _serve(
     writer: RecordWriter,
     counters: Counters,
     watchers: list[Watcher],
+    bodies: Bodies,
     log: Any,
 ) -> None:
     http = HttpTransport(TransportOptions(proxies=settings.env, ca_file=settings.env.get("SSL_CERT_FILE", "")))
@@ -179,6 +189,7 @@ async def _serve(
         tokens,
         tokenizer=load_tokenizer(),
         holds=Holds(settings.routing.conversations),
+        captures=_captures(bodies, clock),
     )
     keys = Keys(settings)
     answers = Shelf(writer, reader, reading, clock.unix_ms)
@@ -208,6 +219,8 @@ async def _serve(
         gateway.holds.limit(changed.routing.conversations)
         cors.allow(changed.server.cors_origins)
         metrics.take_over(changed)
+        bodies.policy = _capture_policy(changed)
+        gateway.captures = _captures(bodies, clock)
         probes.take_over(_probe_policy(changed))
         _renew_certificate(tls, changed.server, log)
 
@@ -237,6 +250,24 @@ async def _serve(
         reading.shutdown()
         live.close()
         reader.close()
+
+
+def _bodies(settings: Settings, log: Any) -> Bodies:
+    def told(error: str) -> None:
+        log.error("bodies cannot be kept; requests and their records go on", error=error)
+
+    return Bodies(bodies_folder(settings.store.url), _cipher(settings), _capture_policy(settings), told)
+
+
+def _capture_policy(settings: Settings) -> CapturePolicy:
+    asked = settings.capture
+    rules = rules_of(asked.redact, [(rule.name, rule.pattern) for rule in asked.rules])
+    return CapturePolicy(asked.bodies, asked.max_bytes, asked.days, rules)
+
+
+def _captures(bodies: Bodies, clock: Clock) -> Captures | None:
+    """None where nothing is captured: then a request is asked for no more than that."""
+    return None if bodies.policy.bodies == "off" else Captures(bodies.policy, bodies.put, clock.now_s)
 
 
 def _probe_policy(settings: Settings) -> ProbePolicy | None:

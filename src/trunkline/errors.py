@@ -48,6 +48,8 @@ class TransportError(TrunklineError):
     """An upstream call failed below HTTP. `kind` is one of the causes that `routing` and the records know."""
 
     kind = "transport"
+    is_held = False
+    """Its reader took no more of the answer when it happened: nothing is known of the provider then."""
 
 
 class RequestError(TrunklineError):

@@ -1,7 +1,8 @@
 """Sections of the configuration file that check nothing but themselves. In: nothing. Out: models for `settings`, which reads them. Times are seconds."""
 
+import re
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
@@ -64,6 +65,34 @@ class TelemetrySettings(Section):
         if parts.scheme not in ("http", "https") or not parts.netloc:
             raise ValueError('must be the address of a collector, such as "http://127.0.0.1:4318"')
         return value
+
+
+class CaptureRule(Section):
+    """Text that no captured body keeps."""
+
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9 ._-]{1,40}$")]
+    pattern: str = Field(min_length=1)
+
+    @field_validator("pattern")
+    @classmethod
+    def _pattern_is_one(cls, value: str) -> str:
+        try:
+            found = re.compile(value)
+        except re.error as error:
+            raise ValueError(f"is no regular expression: {error}") from None
+        if found.match(""):
+            raise ValueError("must not match nothing at all")
+        return value
+
+
+class CaptureSettings(Section):
+    """Whether bodies of requests and answers are kept, for the pages of the logs. Never those of keys with zero retention."""
+
+    bodies: Literal["off", "metadata", "full"] = "off"
+    max_bytes: int = Field(256 * 1024, ge=1_024, le=16 * 1024 * 1024)
+    days: Annotated[float, Field(ge=1, le=3_650)] = 7.0
+    redact: Annotated[tuple[Literal["keys", "cards", "emails"], ...], Field(strict=False)] = ("keys", "cards")
+    rules: Annotated[tuple[CaptureRule, ...], Field(strict=False)] = ()
 
 
 class RoutingSettings(Section):

@@ -25,6 +25,7 @@ from trunkline.catalog.load import overlay_layers
 from trunkline.catalog.schema import CatalogLayer, ProviderLayer, parse_layer
 from trunkline.errors import ConfigError
 from trunkline.sections import (
+    CaptureSettings,
     Days,
     DetectSettings,
     EmbeddedSettings,
@@ -175,6 +176,7 @@ class _File(_Section):
     pages: PagesSettings = PagesSettings()
     metrics: MetricsSettings = MetricsSettings()
     telemetry: TelemetrySettings = TelemetrySettings()
+    capture: CaptureSettings = CaptureSettings()
 
 
 NEEDS_START: Mapping[str, tuple[str, ...]] = MappingProxyType(
@@ -206,6 +208,7 @@ class Settings:
     pages: PagesSettings
     metrics: MetricsSettings
     telemetry: TelemetrySettings
+    capture: CaptureSettings
     catalog_layer: CatalogLayer
     """Models and providers of the file itself."""
     overlays: tuple[CatalogLayer, ...]

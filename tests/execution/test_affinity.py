@@ -201,7 +201,11 @@ def test_what_is_cached_is_told_by_the_usage(fleet: Fleet, protocol: str, usage:
 
 STATE = [
     (CHAT, {"messages": [{"role": "user", "content": "hi"}]}, {"reasoning_details": [{"data": "x"}]}),
-    (MESSAGES, {"max_tokens": 9, "messages": [{"role": "user", "content": "hi"}]}, {"signature": "x"}),
+    (
+        MESSAGES,
+        {"max_tokens": 9, "messages": [{"role": "user", "content": "hi"}]},
+        {"type": "thinking", "signature": "x"},
+    ),
     (RESPONSES, {"input": [{"role": "user", "content": "hi"}]}, {"encrypted_content": "x"}),
     (GEMINI, {"contents": [{"role": "user", "parts": [{"text": "hi"}]}]}, {"thoughtSignature": "x"}),
 ]
@@ -221,6 +225,14 @@ def test_state_that_comes_back_is_bound_to_the_account_that_made_it(
     assert is_elsewhere(held, "acme/alpha:p0")
     assert not is_elsewhere(held, "acme/alpha:p1")
     assert fleet.held(asked(first, protocol)) is None
+
+
+def test_a_tool_with_a_property_of_that_name_binds_nothing(fleet: Fleet) -> None:
+    first = {"max_tokens": 9, "messages": [{"role": "user", "content": "hi"}]}
+    fleet.answered(asked(first, MESSAGES), usage=Usage(input_tokens=5, reasoning_tokens=50))
+    fleet.now_s += 10 * TTL_S
+    schema = {"type": "object", "properties": {"type": "thinking", "signature": {"type": "string"}}}
+    assert fleet.held(asked({**first, "tools": [{"name": "sign", "input_schema": schema}]}, MESSAGES)) is None
 
 
 def test_state_of_ours_is_bound_as_well(fleet: Fleet) -> None:

@@ -37,6 +37,7 @@ CASES = [
     (provider("timeout_connect"), "no connection in time", NEXT, RESCUE),
     (provider("timeout_first_event"), "no first event in time", NEXT, RESCUE),
     (provider("timeout_idle"), "stall between events", NEXT, RESCUE),
+    (Failure("client_slow", Blame.CLIENT), "caller too slow", GIVE_UP, GIVE_UP),
     (provider("timeout_total"), "not whole in time", NEXT, RESCUE),
     (provider("reset"), "reset", NEXT, RESCUE),
     (provider("truncated"), "truncated", NEXT, RESCUE),

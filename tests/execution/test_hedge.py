@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -58,7 +59,8 @@ class Sink:
 class Caller:
     """Counts what is begun and ended."""
 
-    common, is_full, on_left = b"", False, None
+    common, is_full = b"", False
+    on_left: Callable[[], None] | None = None
 
     def __init__(self) -> None:
         self.begun: list[bytes] = []
@@ -120,11 +122,13 @@ class Together:
         return Answer(self._together, stream=self._stream)
 
 
-def made(tmp_path: Path, sink: Sink, transport: Together, *, abortable: bool) -> Gateway:
+def made(
+    tmp_path: Path, sink: Sink, transport: Any, *, abortable: bool, now_s: Callable[[], float] = lambda: 1.0
+) -> Gateway:
     path = tmp_path / "trunkline.toml"
     offers = [OFFER.format(name=name, abortable=str(abortable).lower()) for name in ("first", "second")]
     path.write_text(CONFIG + "".join(offers))
-    clock = Clock(now_s=lambda: 1.0, unix_ms=lambda: 1_000.0, today=lambda: "2026-01-01", new_id=lambda: "req_1")
+    clock = Clock(now_s=now_s, unix_ms=lambda: 1_000.0, today=lambda: "2026-01-01", new_id=lambda: "req_1")
     return gateway_of(build(load_settings(path, {})), clock, transports={"": transport}, sink=sink)
 
 
@@ -152,3 +156,74 @@ async def test_of_two_that_speak_at_once_one_answers(tmp_path: Path, stream: boo
     assert abortable or lost.cost == won.cost
     assert gateway.open == 0
     assert asyncio.all_tasks() == {asyncio.current_task()}
+
+
+class Speaking:
+    """A transport whose first answer speaks in the turn of the loop in which the second attempt is made, before that has taken a step."""
+
+    status, reused, sent_at, idle_s = 200, False, 0.0, 1.0
+    headers = ((b"content-type", b"text/event-stream"),)
+
+    def __init__(self) -> None:
+        self.sent = 0
+        self._speak: Callable[[], None] | None = None
+
+    def now_s(self) -> float:
+        """Nobody but the second attempt asks for the time while the first is silent."""
+        speak, self._speak = self._speak, None
+        if speak is not None:
+            # As what a socket brings: before the tasks that are made from now on.
+            asyncio.get_running_loop().call_soon(speak)
+        return 1.0
+
+    async def send(self, request: UpstreamRequest) -> Any:
+        self.sent += 1
+        return self
+
+    async def pump(self, take: Take) -> None:
+        ended = asyncio.get_running_loop().create_future()
+
+        def speak() -> None:
+            for event in STREAM:
+                take(event)
+            ended.set_result(None)
+
+        self._speak = speak
+        await ended
+
+    def abort(self) -> None:
+        """Nothing is open."""
+
+
+async def asked_of(gateway: Gateway, caller: Caller, wish: dict[str, Any], *, has_left: bool = False) -> None:
+    exchange = Exchange("req_1", CHAT, 1.0, 1_000.0)
+    begin(gateway, exchange)
+    reply = Reply(caller, "req_1", asyncio.get_running_loop())
+    if has_left:
+        assert caller.on_left is not None
+        caller.on_left()
+    asked = {"model": "acme/alpha", "messages": [{"role": "user", "content": "hi"}], "stream": True, "provider": wish}
+    async with asyncio.timeout(10):
+        await run(gateway, exchange, reply, Door(CHAT), json.dumps(asked).encode(), None)
+    assert gateway.open == 0
+    assert [gateway.health.figures(f"acme/alpha:{name}", 1.0).in_flight for name in ("first", "second")] == [0, 0]
+    assert asyncio.all_tasks() == {asyncio.current_task()}
+
+
+@pytest.mark.parametrize("abortable", [False, True], ids=["drained", "cancelled"])
+async def test_a_second_that_is_beaten_before_its_first_step_was_never_sent(tmp_path: Path, abortable: bool) -> None:
+    sink, caller, transport = Sink(), Caller(), Speaking()
+    gateway = made(tmp_path, sink, transport, abortable=abortable, now_s=transport.now_s)
+    await asked_of(gateway, caller, {"hedge": {"after_ms": 1}})
+    assert (transport.sent, caller.ends, caller.body.count(b"hello")) == (1, 1, 1)
+    (record,) = sink.records
+    assert [(one.outcome, one.kind) for one in record.attempts] == [("ok", "plain")]
+    assert record.outcome == "ok"
+
+
+@pytest.mark.parametrize("wish", [{"hedge": {"after_ms": 1}}, {}], ids=["hedged", "plain"])
+async def test_nobody_is_asked_for_a_caller_that_has_left(tmp_path: Path, wish: dict[str, Any]) -> None:
+    sink, caller, transport = Sink(), Caller(), Together(stream=True)
+    await asked_of(made(tmp_path, sink, transport, abortable=True), caller, wish, has_left=True)
+    (record,) = sink.records
+    assert (record.outcome, record.attempts, transport.sent) == ("client_left", (), 0)

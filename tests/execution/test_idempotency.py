@@ -73,6 +73,11 @@ async def test_what_is_kept_is_told_to_all_who_claim(ledger, time):
     assert [await ledger.claim(NAME, ASKED), await ledger.claim(NAME, ASKED)] == [ANSWER, ANSWER]
 
 
+async def test_a_row_that_cannot_be_read_is_as_none(ledger, time):
+    await ledger.keep(msgspec.structs.replace(kept(time), data=b"of a version that is not known"))
+    assert await ledger.claim(kept(time).key, b"asked") is None
+
+
 async def test_it_ends_with_its_time(ledger, time):
     await ledger.keep(kept(time, hours=1))
     time.now_s += 3_601

@@ -142,7 +142,7 @@ class Relay:
         pieces, error = pieces_for(sent)
         terms = Terms(head=[], first_event_s=60.0, idle_s=60.0, include_cost=True, earlier=self.attempts)
         answer = Pieces(pieces, error)
-        streaming = made.streaming(answer, self.reply, bill, terms, lambda: 0.0, lambda at: None)  # type: ignore[arg-type]
+        streaming = made.streaming(answer, self.reply, bill, terms, lambda: 0.0, lambda at: True)  # type: ignore[arg-type]
         try:
             self.failure = await streaming.run()
             broke = self.failure is not None

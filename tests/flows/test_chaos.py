@@ -3,6 +3,7 @@
 Each test says exactly which attempts were made and what was decided about them, what the caller got, what the record says and what is billed.
 """
 
+import contextlib
 import json
 from dataclasses import dataclass
 
@@ -11,7 +12,7 @@ import pytest
 from tests.fakes.chaos import ANSWER_PICO_USD, UNREACHABLE, told
 from tests.fakes.four import KINDS
 from tests.fakes.talking import CHAT, GEMINI, MESSAGES, RESPONSES
-from tests.fakes.upstream import Call, Script
+from tests.fakes.upstream import STREAM_HEAD, Call, Script, chunk
 from tests.fakes.wires import WIRES, refuses, speaks, streams
 
 ALL_KINDS = pytest.mark.parametrize("kind", list(KINDS))
@@ -312,3 +313,47 @@ def test_nothing_more_is_tried_for_a_caller_that_left(chaos, session_id, stream)
     assert told(record.attempts) == [("first", "status", "stop")]
     assert (record.outcome, record.attempts[0].after_leaving) == ("client_left", "drained")
     assert model.asked == ["first"]
+
+
+def health(model) -> tuple[str, float | None]:
+    """Breaker and uptime of its first offer."""
+    asked = {"model": model.slug, "messages": [{"role": "user", "content": "hi"}]}
+    answer = model.gateway.request("POST", "/api/v1/management/route/explain", asked)
+    (first,) = (one for one in answer.json["data"]["candidates"] if one["offer"].endswith(":first-chat"))
+    return first.get("breaker", "closed"), first.get("uptime")
+
+
+@pytest.mark.parametrize(
+    ("code", "words", "status"), [(400, "Input was flagged by moderation", 400), (429, "Rate limit reached", 429)]
+)
+def test_what_is_told_inside_a_stream_counts_as_the_status_that_it_means(chaos, code, words, status) -> None:
+    model = chaos.model()
+    error = {"error": {"message": words, "type": "invalid_request_error", "code": code, "param": None}}
+    refused = streams("chat", b"data: " + json.dumps(error).encode() + b"\n\n")
+    model.plays(refused, second=refused)
+    wish = {"order": list(model.providers)}
+    answers = [model.ask(stream=True, provider=wish) for _ in range(4)]
+    assert {answer.status for answer in answers} == {status}
+    attempts = [attempt for answer in answers for attempt in model.record(answer).attempts]
+    assert {(one.outcome, one.status, one.told_status) for one in attempts} == {("in_stream_error", 200, code)}
+    # It is no downtime, which would keep the next callers away.
+    assert health(model) == ("closed", None)
+
+
+def test_a_caller_that_does_not_read_is_no_downtime(chaos, session_id) -> None:
+    model = chaos.model("brief")
+
+    def flood(call: Call) -> None:
+        with contextlib.suppress(OSError):
+            call.send(STREAM_HEAD)
+            while True:
+                call.send(chunk({"content": "x" * 60_000}))
+        call.close()
+        call.left.set()
+
+    model.plays(flood)
+    with model.gateway.begun(model.slug, headers={"x-session-id": session_id}, stream=True):
+        assert model.call().left.wait(10)
+    (record,) = model.gateway.records(session_id)
+    assert told(record.attempts) == [("first", "client_slow", "give_up")]
+    assert health(model) == ("closed", None)

@@ -88,6 +88,33 @@ def test_a_winner_that_is_cut_ends_as_its_own_stream_whatever_came_of_the_other(
     assert record.outcome == "cut"
 
 
+@STREAMED
+def test_an_answer_that_will_be_asked_for_again_does_not_wait_for_who_lost_either(chaos, stream) -> None:
+    model = chaos.model("plain")
+    headers = {"idempotency-key": model.slug}
+    model.plays(later("chat", "from the first"), second=speaks("chat", "from the second"))
+    answer = model.ask(stream=stream, headers=headers, provider=SOON)
+    again = model.ask(stream=stream, headers=headers, provider=SOON)
+    assert (again.body, again.headers["x-trunkline-original-request-id"]) == (answer.body, answer.id)
+    assert not model.gateway._rows("id", answer.id)
+    model.call_at(0).go_on()
+    model.record(answer)
+    assert sides(model, answer) == [("first", "plain", "lost", "drained"), ("second", "hedge", "ok", "")]
+
+
+def test_a_caller_whose_answer_broke_is_told_so_while_who_lost_is_still_read(chaos) -> None:
+    model = chaos.model("plain")
+    model.plays(later("chat", "from the first"), second=streams("chat", "half an ", Call.close))
+    answer = model.ask(stream=True, provider=SOON)
+    assert "truncated" in answer.events[-1]["error"]["message"]
+    assert not model.gateway._rows("id", answer.id)
+    model.call_at(0).go_on()
+    record = model.record(answer)
+    assert told(record.attempts) == [("first", "lost", ""), ("second", "truncated", "give_up")]
+    assert (record.outcome, record.provider) == ("cut", "second-chat")
+    assert record.ended_ms < record.attempts[0].ended_ms
+
+
 @ALL_KINDS
 @STREAMED
 def test_the_first_answers_where_it_speaks_before_the_second(chaos, kind, stream) -> None:

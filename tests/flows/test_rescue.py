@@ -177,6 +177,7 @@ def test_a_stream_that_breaks_is_gone_on_with_by_another_offer(model_of, client,
     assert [attempt.kind for attempt in record.attempts] == ["plain", "rescue"]
     assert any(note.startswith("rescued after ") for note in record.notes)
     assert record.cost_pico_usd == sum(attempt.cost.total_pico_usd for attempt in record.attempts)
+    assert record.cost_pico_usd == record.cost.total_pico_usd == sum(one.amount_pico_usd for one in record.cost.lines)
     assert all(attempt.cost.total_pico_usd for attempt in record.attempts)
     before, after = (attempt.usage for attempt in record.attempts)
     shown = tokens(client, said.usage)

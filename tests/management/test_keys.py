@@ -19,10 +19,16 @@ def test_a_key_is_made_listed_and_revoked(client):
     assert listed["hint"] == card["secret"][-4:]
     assert listed["expires_at"].endswith("Z")
     assert "." not in listed["expires_at"]
+    assert listed["zero_retention"] is False
 
     revoked = client.delete(f"{KEYS}/{card['id']}").json()
     assert revoked["valid"] is False
     assert revoked["revoked_at"]
+
+
+def test_a_key_can_be_one_without_retention(client):
+    card = client.post(KEYS, json={"name": "quiet", "zero_retention": True}).json()
+    assert next(key for key in client.get(KEYS).json()["data"] if key["id"] == card["id"])["zero_retention"] is True
 
 
 def test_a_revoked_key_is_refused(console, client):

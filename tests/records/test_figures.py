@@ -46,6 +46,7 @@ def gathered(*records: Record) -> Gathered:
         ("timeout_idle", 200, "failed"),
         ("truncated", 200, "failed"),
         ("in_stream_error", 200, "failed"),
+        ("client_slow", 200, "apart"),
         ("client_left", 200, "apart"),
         ("interrupted", 0, "apart"),
         ("configuration", 0, "apart"),
@@ -58,6 +59,22 @@ def test_an_attempt_counts_in_one_place(outcome: str, status: int, place: str) -
     figures = figures_of(an_attempt(outcome=outcome, status=status))
     counted = {name: getattr(figures, name) for name in ("ok", "failed", "limited", "apart")}
     assert counted == {"ok": 0, "failed": 0, "limited": 0, "apart": 0} | {place: 1}
+
+
+@pytest.mark.parametrize(
+    ("told", "place", "cause"),
+    [
+        (500, "failed", "in_stream_error"),
+        (429, "limited", "status 429"),
+        (400, "apart", "status 400"),
+        (0, "failed", "in_stream_error"),
+    ],
+)
+def test_an_error_inside_an_answer_counts_as_the_status_that_it_means(told: int, place: str, cause: str) -> None:
+    figures = figures_of(an_attempt(outcome="in_stream_error", status=200, told_status=told))
+    counted = {name: getattr(figures, name) for name in ("ok", "failed", "limited", "apart")}
+    assert counted == {"ok": 0, "failed": 0, "limited": 0, "apart": 0} | {place: 1}
+    assert figures.causes == {cause: 1}
 
 
 def test_uptime_is_of_those_that_went_well_or_that_the_provider_spoiled() -> None:

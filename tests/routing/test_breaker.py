@@ -145,3 +145,12 @@ def reopened_after(calm_s: float) -> float:
 def test_one_that_flaps_waits_longer_and_one_that_was_calm_begins_anew() -> None:
     assert reopened_after(1) == 4 * OPEN_S
     assert reopened_after(CALM_S + 1) == OPEN_S
+
+
+def test_only_the_trials_own_failure_makes_the_wait_longer() -> None:
+    breaker = broken()
+    assert breaker.begin(OPEN_S)
+    assert not breaker.end(False, OPEN_S + 1, began_s=OPEN_S - 1)
+    assert breaker.state(OPEN_S + 1) == "open"
+    assert breaker.end(False, OPEN_S + 2, began_s=OPEN_S)
+    assert breaker.until_s > OPEN_S + 2

@@ -135,3 +135,27 @@ def test_the_data_plane_reads_the_last_day_by_the_hour(filled: str) -> None:
     assert list(found) == ["acme/alpha:acme"]
     assert set(found["acme/alpha:acme"]) <= set(range(start_s, NOW_S + 1, HOUR_S))
     assert total == by_offer(within(Span(start_s, NOW_S + 60)))["acme/alpha:acme"]
+
+
+@pytest.mark.parametrize("width_s", [HOUR_S, DAY_S])
+async def test_use_over_time_is_that_of_the_records_of_each_bucket(statistics: Statistics, width_s: int) -> None:
+    rows = await statistics.use_over(Span(NOW_S - DAY_S, NOW_S + HOUR_S), ("key_id",), width_s=width_s)
+    assert len({row.start_s for row in rows}) > 1
+    start_s = NOW_S - DAY_S
+    for row in rows:
+        assert row.start_s is not None
+        of_bucket = within(Span(max(row.start_s, start_s), row.start_s + width_s))
+        assert row.use.requests == sum(record.key_id == row.by[0] for record in of_bucket)
+
+
+async def test_use_can_be_of_what_was_chosen_by_several_dimensions(statistics: Statistics) -> None:
+    where = {"model": ["acme/beta"], "key_id": ["key_1"]}
+    (row,) = await statistics.use_over(Span(0, NOW_S + HOUR_S), (), where=where)
+    chosen = [record for record in RECORDS if record.model == "acme/beta" and record.key_id == "key_1"]
+    assert row.use.requests == len(chosen) > 0
+    assert row.use.cost_pico_usd == sum(record.cost_pico_usd for record in chosen)
+
+
+async def test_only_the_sums_that_were_asked_for_are_made(statistics: Statistics) -> None:
+    (row,) = await statistics.use_over(Span(0, NOW_S + HOUR_S), (), sums=("requests",))
+    assert row.use == Use(requests=len(RECORDS))

@@ -40,7 +40,8 @@ _MODEL_PATHS = re.compile(
 )
 _CONSOLE_API = ("/api/v1/management/", "/api/v1/generation")
 # Below these a path that nobody knows gets a quick JSON 404: clients probe them (`HEAD /api/anthropic/api/hello`, `POST /api/api/show`).
-_API = ("/api/", "/v1/", "/v1beta", "/anthropic/")
+# The rest below `/anthropic/` are pages of that author's models.
+_API = ("/api/", "/v1/", "/v1beta", "/anthropic/v1/", "/anthropic/api/")
 _MAX_HEADER_TEXT = 512
 
 
@@ -98,13 +99,13 @@ class DataPlane:
             found = door(call.method, call.target, call.headers)
             if found is not None:
                 protocol = found.protocol
-                return self._generate(request_id, found, seen, reply)
+                return self._generate(request_id, found, seen, call, reply)
             return self._other(call, seen, reply)
         except RequestError as error:
             _answer_error(reply, error, protocol or spoken(call.target, call.headers))
             return None
 
-    def _generate(self, request_id: str, found: Door, seen: Seen, reply: Reply) -> Handler:
+    def _generate(self, request_id: str, found: Door, seen: Seen, call: Call, reply: Reply) -> Handler:
         gateway, clock = self._gateway, self._gateway.clock
         exchange = Exchange(request_id, found.protocol, clock.now_s(), clock.unix_ms())
         key = self._key(seen, exchange.received_ms)
@@ -112,6 +113,8 @@ class DataPlane:
         exchange.app_url, exchange.app_title = seen.app_url, seen.app_title
         exchange.session_id, exchange.user_agent = seen.session_id, seen.user_agent
         reply.told = partial(told, exchange, seen.explains)
+        if gateway.captures is not None:
+            gateway.captures.begin(exchange, call.method, call.target, call.headers, reply)
         if seen.idempotency_key is not None and self._once.is_on:
             return _GeneratingOnce(gateway, exchange, found, reply, self._log, self._once, seen.idempotency_key)
         return _Generating(gateway, exchange, found, reply, self._log)
@@ -191,6 +194,8 @@ class _Generating:
         begin(gateway, exchange)
 
     def run(self, body: bytes) -> Coroutine[Any, Any, None]:
+        if self._exchange.capture is not None:
+            self._exchange.capture.asked.take(body)
         return run(self._gateway, self._exchange, self._reply, self._door, body, self._log)
 
     def refuse(self, error: RequestError) -> None:
@@ -213,6 +218,8 @@ class _GeneratingOnce(_Generating):
         self._key = key
 
     def run(self, body: bytes) -> Coroutine[Any, Any, None]:
+        if self._exchange.capture is not None:
+            self._exchange.capture.asked.take(body)
         return self._once.answer(self._gateway, self._exchange, self._reply, self._door, body, self._key, self._log)
 
 

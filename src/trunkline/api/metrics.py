@@ -4,7 +4,6 @@ Open where the gateway listens on this machine alone, or where `[metrics] public
 """
 
 import asyncio
-import ipaddress
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -38,9 +37,7 @@ class Metrics:
 
     def take_over(self, settings: Settings) -> None:
         """From now on these settings say who may see it."""
-        server = settings.server
-        alone = _is_loopback(server.host) and server.public_url is None and not server.trusted_proxies
-        self._is_public, self._is_alone = settings.metrics.public, alone
+        self._is_public, self._is_alone = settings.metrics.public, settings.is_alone
 
     def needs_key(self, call: Call) -> bool:
         """Whether the caller has to show that it may see this."""
@@ -136,12 +133,3 @@ _OFFER_GAUGES: tuple[tuple[str, str, Callable[[Figures], float | None]], ...] = 
     ("trunkline_offer_rest_seconds", "How long it asked to be left alone.", lambda known: known.rest_s or None),
     ("trunkline_offer_in_flight", "Attempts under way.", lambda known: known.in_flight),
 )  # fmt: skip
-
-
-def _is_loopback(host: str) -> bool:
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False

@@ -26,8 +26,11 @@ from trunkline.cli.serve import ServeError, answers
 from trunkline.cli.supervisor import tie_to
 from trunkline.settings import Settings, load_settings
 from trunkline.simulate.server import listen
-from trunkline.simulate.showcase import MODEL, gateway_file, simulation_file
+from trunkline.simulate.showcase import KEY_NAMES, MODEL, PAST_RECORDS, gateway_file, past, simulation_file
 from trunkline.simulate.traffic import Tally, trickle
+from trunkline.snapshot import build
+from trunkline.storage import migrate
+from trunkline.storage.backfill import backfill
 from trunkline.storage.queries import Store
 
 READY_WITHIN_S = 60.0
@@ -68,10 +71,10 @@ async def run_demo(folder: Path, port: int, speed: float, streams: int) -> int:
         path = folder / "trunkline.toml"
         path.write_text(gateway_file(port, address, folder, shipped_catalog()))
         settings = gateway_settings(path)
+        issued = await make_past(settings)
         async with child(settings.env, subprocess.DEVNULL, "serve", "--config", str(path)) as gateway:
             if not await ready(settings, gateway, stop):
                 return gateway.returncode or 0
-            issued = await make_key(settings)
             welcome(settings, issued.secret, speed)
             await keep_going(port, issued.secret, streams, speed, stop, [simulated, gateway])
             return 0 if stop.is_set() else 1
@@ -137,13 +140,18 @@ async def ready(settings: Settings, gateway: Process, stop: asyncio.Event) -> bo
     return False
 
 
-async def make_key(settings: Settings) -> IssuedKey:
-    """A key as `trunkline keys create` makes it; it ends with the folder that holds the store."""
-    pepper = secrets_file.load_or_make(settings.secrets_path).pepper
-    issued = issue_key("demo", pepper, secrets.token_bytes, now_ms=int(time.time() * 1000))
+async def make_past(settings: Settings) -> IssuedKey:
+    """A store with keys as `trunkline keys create` makes them and ninety days of made-up traffic; the first key, for the reader. It ends with its folder."""
+    migrate.upgrade(settings.store.url)
+    pepper, now_ms = secrets_file.load_or_make(settings.secrets_path).pepper, time.time() * 1000
+    issued = [issue_key(name, pepper, secrets.token_bytes, now_ms=int(now_ms)) for name in KEY_NAMES]
     async with await Store.open(settings.store.url) as store:
-        await store.create_key(issued.key)
-    return issued
+        for one in issued:
+            await store.create_key(one.key)
+    numbers = Random()  # noqa: S311  Traffic, not secrets.
+    records = past(build(settings).catalog, now_ms, [one.key.id for one in issued], numbers)
+    await asyncio.to_thread(backfill, settings.store.url, records, now_ms, PAST_RECORDS)
+    return issued[0]
 
 
 def welcome(settings: Settings, secret: str, speed: float) -> None:
@@ -151,8 +159,11 @@ def welcome(settings: Settings, secret: str, speed: float) -> None:
     pace = "at the pace that was measured of the real ones: a first token can take minutes, --speed 20 is for the impatient"
     if speed != 1:
         pace = f"with all waiting divided by {speed:g}"
-    click.echo(f"Both providers of {MODEL} are simulated, {pace}. No answer is a real model's.\n")
-    click.echo(f"Address  {base_url}\nPages    {settings.address}/\nKey      {secret}   (for this run)\n")
+    click.echo(f"Both providers of {MODEL} are simulated, {pace}. No answer is a real model's.")
+    click.echo("Figures and log begin with 90 days of made-up traffic, marked as simulated.\n")
+    master_key = settings.auth.master_key or secrets_file.load_or_make(settings.secrets_path).master_key
+    click.echo(f"Address  {base_url}\nPages    {settings.address}/\nKey      {secret}   (for this run)")
+    click.echo(f"Sign in  {settings.address}/sign-in with {master_key}   (the same)\n")
     click.echo(f"{curl_line(base_url, secret)}\n\n{python_lines(base_url, secret)}\n\nCtrl-C ends it.")
 
 

@@ -33,10 +33,10 @@ RETENTION_TTL_S = 86_400.0
 _WHERE = {CHAT: "messages", MESSAGES: "messages", RESPONSES: "input", GEMINI: "contents"}
 _BESIDE = {MESSAGES: ("system",), RESPONSES: ("instructions",), GEMINI: ("systemInstruction", "system_instruction")}
 _STATE = {
-    CHAT: (b'"reasoning_details"',),
-    MESSAGES: (b'"signature"', b'"redacted_thinking"'),
-    RESPONSES: (b'"encrypted_content"',),
-    GEMINI: (b'"thoughtSignature"', b'"thought_signature"'),
+    CHAT: re.compile(rb'"reasoning_details"\s*:'),
+    MESSAGES: re.compile(rb'"type"\s*:\s*"(?:redacted_)?thinking"'),
+    RESPONSES: re.compile(rb'"encrypted_content"\s*:\s*"'),
+    GEMINI: re.compile(rb'"thought(?:S|_s)ignature"\s*:'),
 }
 """Marks of state that only the account that made it may be able to open. That a platform opens another's is possible, and not relied upon."""
 _EXPLICIT = frozenset({MESSAGES, "bedrock.converse"})
@@ -113,10 +113,15 @@ def _is_cacheable(asked: Asked) -> bool:
 def _brings_state(asked: Asked) -> bool:
     if asked.has_state:
         return True
-    marks = _STATE.get(asked.protocol, ())
-    if any([mark in asked.body for mark in marks]):  # noqa: C419 - a generator takes longer than the search
+    mark = _STATE.get(asked.protocol)
+    if mark is None:
+        return False
+    if asked.previous and mark.search(asked.previous) is not None:
         return True
-    return any([mark in asked.previous for mark in marks]) if asked.previous else False  # noqa: C419
+    # The whole body first, which need not be copied; then only the conversation, since a tool may have a property of that name.
+    if mark.search(asked.body) is None:
+        return False
+    return mark.search(bytes(asked.fields.get(_WHERE[asked.protocol], b""))) is not None
 
 
 def _cached_tokens(usage: Usage, protocol: str) -> int:
@@ -204,7 +209,7 @@ def _parsed(messages: bytes) -> list[msgspec.Raw]:
 
 
 def _steady(piece: bytes) -> bytes:
-    if b'"cache_control"' in piece:
+    if piece.find(b'"cache_control"') >= 0:
         piece = _MARKS.sub(b"", piece)
     if len(piece) > 2 * _MAX_HASHED:
         return b"%d" % len(piece) + piece[:_MAX_HASHED] + piece[-_MAX_HASHED:]

@@ -14,7 +14,7 @@ from trunkline.errors import ConfigError, InvalidParams, TransportError
 from trunkline.execution.asked import Asked
 from trunkline.execution.bill import NO_PRICE, Bill
 from trunkline.execution.blame import blame
-from trunkline.execution.decide import Decision
+from trunkline.execution.decide import TOLD, Decision
 from trunkline.execution.exchange import Exchange
 from trunkline.execution.failure import LIMITED, Failure, of_provider, told_inside
 from trunkline.execution.framed import Framed
@@ -45,7 +45,7 @@ MAX_ANSWER_BYTES = 64 * 1024 * 1024
 MAX_ERROR_BYTES = 1024 * 1024
 MAX_TOLD = 1024
 """Characters of losses in a header."""
-_SAYS_NOTHING = frozenset({"client_left", "interrupted", "internal", "configuration", "refused"})
+_SAYS_NOTHING = frozenset({"client_left", "interrupted", "internal", "configuration", "refused", "client_slow"})
 """Outcomes that say nothing of the provider."""
 
 
@@ -146,9 +146,14 @@ class Attempting:
             where = endpoint(account, offer, chosen.protocol, key.secret, stream=stream)
             request = await upstream_request(gateway, account, where, sent, offer.deadlines, stream=stream)
             self._intend()
+            capture = self._exchange.capture
+            if capture is not None:
+                capture.sent(offer.id, self._started_ms, request)
             response = self._response = await gateway.transport(account).send(request)
             if stream and response.status == 200 and where.surface.framing == "eventstream":
                 response = self._response = Framed(response)
+            if capture is not None:
+                response = self._response = capture.answered(offer.id, self._started_ms, response)
             if response.status != 200:
                 failure: Failure | None = await self._refused(response, chosen)
             elif stream:
@@ -158,7 +163,7 @@ class Attempting:
             self.failure = failure and failure.without(account.keys)
             self.finished = failure is None
         except TransportError as error:
-            self.failure = of_provider(self._cause(error), str(error), 0)
+            self.failure = self._broken(error)
         except ConfigError as error:
             self.failure = Failure("configuration", Blame.OPERATOR, fault=Fault(message=str(error)))
         except InvalidParams as error:
@@ -177,6 +182,11 @@ class Attempting:
                 self._response.abort()
             self.ended_at = gateway.clock.now_s()
         return self.failure
+
+    @property
+    def is_begun(self) -> bool:
+        """Its first step was taken; a task that is cancelled before that takes none."""
+        return self._way is not None or self.failure is not None
 
     def continuation(self) -> Continuation | None:
         """What the caller has of the answer, for another offer to go on from; None where none can."""
@@ -216,6 +226,7 @@ class Attempting:
             "" if self.decision is None else self.decision.value,
             self._after_leaving() if self._reply.left else "",
             *(seen.tool_calls if self.finished else NO_CALLS),
+            failure.status if failure is not None and failure.cause == "in_stream_error" else 0,
         )
 
     def sample(self, attempt: Attempt) -> Sample:
@@ -226,10 +237,11 @@ class Attempting:
             first_ms = attempt.ended_ms - attempt.started_ms
         if first_ms is not None and last_ms is not None and last_ms > first_ms:
             speed = attempt.usage.total_output_tokens / (last_ms - first_ms) * 1000
-        return Sample(self.ended_at, self._up(attempt), first_ms, speed, self._is_limited(attempt), self._started_at)
+        return Sample(self.ended_at, self._up(attempt), first_ms, speed, self._is_limited(), self._started_at)
 
-    def _is_limited(self, attempt: Attempt) -> bool:
-        return attempt.status == LIMITED and self.failure is not None and self.failure.blame is Blame.PROVIDER
+    def _is_limited(self) -> bool:
+        failure = self.failure
+        return failure is not None and failure.status == LIMITED and failure.blame is Blame.PROVIDER
 
     def _intend(self) -> None:
         """Note the attempt durably before or with its first byte (design.md section 4)."""
@@ -291,19 +303,15 @@ class Attempting:
         self.seen = streaming.observed
         return await streaming.run()
 
-    def _commit(self, at_s: float) -> None:
-        """The stream has its first useful event, and passes it on as soon as this returns."""
-        race, asked = self._race, self._asked
+    def _commit(self, at_s: float) -> bool:
+        """The stream has its first useful event, and passes it on as soon as this returns. Whether it reaches the caller."""
         self._gateway.health.hear(self.offer.id, self.token)
-        if race is None or self._may_commit(race):
-            self.committed = True
-            if self._exchange.first_token_at is None:
-                self._exchange.first_token_at = at_s
-            if race is not None:
-                race.ending = asked.ending
-        elif race is not None:
-            # The way has put its own writer there.
-            asked.ending = race.ending
+        if self._race is not None and not self._may_commit(self._race):
+            return False
+        self.committed = True
+        if self._exchange.first_token_at is None:
+            self._exchange.first_token_at = at_s
+        return True
 
     def _may_commit(self, race: Race) -> bool:
         """Asked once, at once before the first byte goes to the caller."""
@@ -326,10 +334,13 @@ class Attempting:
             headers += _told_losses(self.losses)
         return headers
 
-    def _cause(self, error: TransportError) -> str:
+    def _broken(self, error: TransportError) -> Failure:
         """Silence before the first useful event of a stream is one cause, whatever had come by then."""
+        if error.is_held:
+            return Failure("client_slow", Blame.CLIENT, fault=Fault(message="the answer was not taken in time"))
         early = self._asked.facts.stream and not self.seen.useful
-        return "timeout_first_event" if early and error.kind == "timeout_idle" else error.kind
+        cause = "timeout_first_event" if early and error.kind == "timeout_idle" else error.kind
+        return of_provider(cause, str(error), 0)
 
     def _outcome(self) -> str:
         if self.failure is not None:
@@ -350,8 +361,9 @@ class Attempting:
         if attempt.outcome == "lost":
             # It was silent for too long for this caller; whether it would have answered is known where it was read on.
             return True if self.finished else None
-        if attempt.outcome == "status":
-            return False if attempt.status >= 500 else None
+        failure = self.failure
+        if failure is not None and attempt.outcome in TOLD:
+            return False if failure.blame is Blame.PROVIDER and failure.status >= 500 else None
         return attempt.outcome == "ok"
 
 

@@ -10,7 +10,7 @@ from trunkline.execution.seen import Observed
 from trunkline.ir.facts import RequestFacts
 from trunkline.ir.usage import Usage
 from trunkline.pricing.money import usd
-from trunkline.pricing.types import FREE, Cost
+from trunkline.pricing.types import FREE, Cost, CostLine
 from trunkline.protocols import codec
 from trunkline.protocols.rawjson import UNREADABLE
 from trunkline.records.types import Attempt
@@ -101,6 +101,22 @@ class Bill:
     def shown(self, earlier: list[Attempt], *, include: bool) -> codec.Bill:
         """The same for a writer of answers; empty where the caller does not want it, or there is nothing to tell."""
         return codec.Bill(*self.written(earlier)) if include and self.usage is not None else codec.Bill()
+
+
+def together(first: Cost, second: Cost) -> Cost:
+    """The bill of an answer that two attempts made. What has the same price in both is one line."""
+    lines = {(line.item, line.unit, line.value): line for line in first.lines}
+    for line in second.lines:
+        known = lines.get(price := (line.item, line.unit, line.value))
+        lines[price] = line if known is None else _sum(known, line)
+    unpriced = tuple(dict.fromkeys((*first.unpriced, *second.unpriced)))
+    total = first.total_pico_usd + second.total_pico_usd
+    return Cost(tuple(lines.values()), total, unpriced, first.estimated or second.estimated)
+
+
+def _sum(first: CostLine, second: CostLine) -> CostLine:
+    quantity, amount = first.quantity + second.quantity, first.amount_pico_usd + second.amount_pico_usd
+    return msgspec.structs.replace(first, quantity=quantity, amount_pico_usd=amount)
 
 
 def _written(cost: Cost) -> tuple[bytes, bytes]:

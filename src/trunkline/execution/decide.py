@@ -83,7 +83,7 @@ class Row(msgspec.Struct, frozen=True):
 
 _NEXT, _RESCUE = (Decision.NEXT_OFFER,), (Decision.RESCUE,)
 _KEY = (Decision.OTHER_KEY, Decision.NEXT_OFFER)
-_TOLD = frozenset({"status", "in_stream_error"})
+TOLD = frozenset({"status", "in_stream_error"})
 """The provider said it: as a status, or inside an answer with status 200, where its words say which."""
 
 
@@ -117,7 +117,7 @@ ROWS = (
         "fault of the caller",
         "Every offer would refuse it, and the caller can mend it. After a beginning it is a refusal of what comes next: going on elsewhere would go round it.",
         (Decision.TELL_CLIENT,),
-        causes=_TOLD,
+        causes=TOLD,
         blame=Blame.CLIENT,
     ),
     Row(
@@ -125,7 +125,7 @@ ROWS = (
         "The provider refuses this key of the operator's, not the request: another key may be good, another offer does not need it.",
         _KEY,
         _RESCUE,
-        causes=_TOLD,
+        causes=TOLD,
         statuses=OF_THE_ACCOUNT,
         blame=Blame.OPERATOR,
     ),
@@ -134,7 +134,7 @@ ROWS = (
         "Model, deployment or address are not as the catalog has them; every key of the provider would find the same.",
         _NEXT,
         _RESCUE,
-        causes=_TOLD,
+        causes=TOLD,
         blame=Blame.OPERATOR,
     ),
     Row(
@@ -149,7 +149,7 @@ ROWS = (
         "The limit is the key's: it rests for as long as the provider said, and another key has a limit of its own.",
         _KEY,
         _RESCUE,
-        causes=_TOLD,
+        causes=TOLD,
         statuses=frozenset({429}),
         told_wait=True,
     ),
@@ -158,7 +158,7 @@ ROWS = (
         "The same; the key rests for a time that grows with each refusal.",
         _KEY,
         _RESCUE,
-        causes=_TOLD,
+        causes=TOLD,
         statuses=frozenset({429}),
     ),
     Row(
@@ -166,7 +166,7 @@ ROWS = (
         "It gave up waiting, or something is in its way there: nothing is wrong with the request.",
         _NEXT,
         _RESCUE,
-        causes=_TOLD,
+        causes=TOLD,
         statuses=frozenset({408, 409, 424}),
     ),
     Row(
@@ -174,7 +174,7 @@ ROWS = (
         "The vendor is overloaded for everyone (https://platform.claude.com/docs/en/api/errors): no key of it would do better.",
         _NEXT,
         _RESCUE,
-        causes=_TOLD,
+        causes=TOLD,
         statuses=frozenset({529}),
     ),
     Row("5xx", "The provider is broken or busy.", _NEXT, _RESCUE, causes=_one("status")),
@@ -213,6 +213,12 @@ ROWS = (
         _NEXT,
         _RESCUE,
         causes=_one("timeout_idle"),
+    ),
+    Row(
+        "caller too slow",
+        "It did not take the answer for as long as an answer may take. Another provider would write to the same caller.",
+        (),
+        causes=_one("client_slow"),
     ),
     Row(
         "not whole in time",

@@ -1,16 +1,21 @@
 """One request on its way: what becomes its record. In: facts as they turn up. Out: exactly one `Record`."""
 
+from typing import TYPE_CHECKING
+
 from trunkline.ir.loss import Loss
 from trunkline.ir.usage import Usage
 from trunkline.pricing.types import FREE, Cost
 from trunkline.records.types import Attempt, Candidate, Record
+
+if TYPE_CHECKING:
+    from trunkline.execution.capture import Capture
 
 
 class Exchange:
     """Gathers the account of one request. Lives from the first byte to the record; only `execution` writes to it."""
 
     __slots__ = (
-        "answer_bytes", "answer_id", "answered_at", "app_title", "app_url", "asked_model", "attempts", "candidates", "cost", "drains",
+        "answer_bytes", "answer_id", "answered_at", "app_title", "app_url", "asked_model", "attempts", "candidates", "capture", "cost", "drains",
         "error_message", "error_type", "finish_reason", "first_token_at", "id", "key_id", "losses", "model", "notes", "offer", "outcome", "price_version",
         "protocol", "provider", "received_at", "received_ms", "request_bytes", "session_id", "simulated", "status", "streamed", "usage",
         "user_agent", "zero_retention",
@@ -29,6 +34,8 @@ class Exchange:
         """Of the caller's key: nothing of the conversation goes into the store."""
         self.drains = False
         """An answer that is under way when the caller leaves is read to its end, within its own deadlines: it will be asked for again."""
+        self.capture: Capture | None = None
+        """Takes a copy of what goes over the wire, where the operator wants one."""
         self.request_bytes = self.answer_bytes = 0
         self.outcome, self.status = "error", 500
         self.finish_reason = self.error_type = self.error_message = self.price_version = ""

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from trunkline.catalog.types import Catalog, Model, Offer
+from trunkline.execution.capture import Captures
 from trunkline.execution.conversations import Conversations
 from trunkline.execution.holds import Holds
 from trunkline.execution.keys import ProviderKeys
@@ -134,6 +135,8 @@ class Gateway:
     """From 0 to below 1: which of several good offers is first."""
     holds: Holds = field(default_factory=Holds)
     """Which account holds the cache and the state of each conversation."""
+    captures: Captures | None = None
+    """Keeps what goes over the wire; None where nothing is kept."""
 
     def transport(self, account: Account) -> Transport:
         """The client for a provider."""

@@ -1,19 +1,19 @@
 """Two attempts at once: the second begins when the first says nothing for too long, and whoever has something useful first answers.
 
-In: a first `Try`, how long it may be silent, what to try then. Out: the answer through the winner; each attempt that ran, for its account.
+In: a first `Try`, how long it may be silent, what to try then. Out: the answer through the winner; each attempt that was begun, for its account.
 Nothing reaches the caller but through `Race.may_commit`, which says yes to one attempt only, and at once.
 """
 
 import asyncio
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from trunkline.execution.asked import Ending
 from trunkline.execution.exchange import Exchange
 from trunkline.execution.respond import Headers, Reply
 
 if TYPE_CHECKING:
     from trunkline.execution.attempt import Attempting
+    from trunkline.execution.failure import Failure
 
 
 class Lane(Reply):
@@ -57,7 +57,7 @@ class Lane(Reply):
 
 
 class Race:
-    """Who may answer. Lives as long as its attempts run."""
+    """Who may answer. Lives as long as its attempts run, the beaten one too: it may be read on behind the end of the answer."""
 
     def __init__(
         self,
@@ -67,18 +67,16 @@ class Race:
         on_won: "Callable[[Attempting], None]",
         on_lost: "Callable[[Attempting], None]",
     ) -> None:
-        """`on_won` is told of the attempt that may answer, before its first byte; `on_lost` of each other one that has ended since."""
+        """`on_won` is told of the attempt that may answer, before its first byte; `on_lost` of each other one, once it has ended."""
         self._loop = asyncio.get_running_loop()
         self._exchange = exchange
         self._reply = reply
         self._drain_cap_s = drain_cap_s
         self._on_won = on_won
         self._on_lost = on_lost
-        self._running: dict[asyncio.Task[None], Attempting] = {}
+        self._running: dict[asyncio.Task[Failure | None], Attempting] = {}
         self._decided: asyncio.Future[None] = self._loop.create_future()
         self.winner: Attempting | None = None
-        self.ending: Ending | None = None
-        """Who ends the winner's stream."""
         self.ended: list[Attempting] = []
         """In the order of their ends, without those that `on_lost` was told of."""
         self.broken: BaseException | None = None
@@ -100,42 +98,55 @@ class Race:
                 self._decided.set_result(None)
         return self.winner is attempt
 
+    @property
+    def is_running(self) -> bool:
+        return bool(self._running)
+
     async def run(self, first: "Attempting", second: "Callable[[], Attempting]", after_s: float) -> None:
-        """Returns when every attempt has ended."""
+        """Returns when the winner has ended, or both have without one. Whoever lost may run on: see `rest`."""
         self._start(first)
         self._reply.watch(self._caller_left)
         try:
-            await asyncio.wait([*self._running, self._decided], timeout=after_s, return_when=asyncio.FIRST_COMPLETED)
+            either: list[asyncio.Future[Any]] = [*self._running, self._decided]
+            await asyncio.wait(either, timeout=after_s, return_when=asyncio.FIRST_COMPLETED)
             if self._running and self.winner is None and not self._reply.left:
                 self._start(second())
-            while self._running:
+            while self._running and self.winner not in self.ended:
                 await asyncio.wait(list(self._running), return_when=asyncio.FIRST_COMPLETED)
         except asyncio.CancelledError:
-            await self._stop()
+            self.stop()
+            await self.rest()
             raise
         if self.winner is None and self.broken is not None:
             raise self.broken
 
-    def _start(self, attempt: "Attempting") -> None:
-        task = self._loop.create_task(self._attempt(attempt))
-        self._running[task] = attempt
+    async def rest(self) -> None:
+        """Wait for what still runs."""
+        if self._running:
+            await asyncio.wait(list(self._running))
 
-    async def _attempt(self, attempt: "Attempting") -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        try:
-            await attempt.run()
-        except asyncio.CancelledError:
-            # By the race or by the leaving caller; nobody else knows of this task.
-            pass
-        except Exception as error:  # noqa: BLE001 - the other attempt goes on; raised where none does
+    def stop(self) -> None:
+        """The gateway is being stopped."""
+        for task in self._running:
+            task.cancel()
+
+    def _start(self, attempt: "Attempting") -> None:
+        task = self._loop.create_task(attempt.run())
+        self._running[task] = attempt
+        # Not by the task itself: one that is cancelled before its first step takes none at all.
+        task.add_done_callback(self._has_ended)
+
+    def _has_ended(self, task: "asyncio.Task[Failure | None]") -> None:
+        attempt = self._running.pop(task)
+        # A cancelled one was so by the race or by the leaving caller; nobody else knows of this task.
+        error = None if task.cancelled() else task.exception()
+        if error is not None:
+            # The other attempt goes on; raised where none does.
             self.broken = error
-        finally:
-            del self._running[task]
-            if self.winner is None or self.winner is attempt:
-                self.ended.append(attempt)
-            else:
-                self._on_lost(attempt)
+        if self.winner is None or self.winner is attempt:
+            self.ended.append(attempt)
+        else:
+            self._on_lost(attempt)
 
     def _caller_left(self) -> None:
         if self._exchange.drains:
@@ -143,18 +154,10 @@ class Race:
         for task, attempt in self._running.items():
             self._let_go(task, attempt)
 
-    def _let_go(self, task: "asyncio.Task[None]", attempt: "Attempting") -> None:
+    def _let_go(self, task: "asyncio.Task[Failure | None]", attempt: "Attempting") -> None:
         """Nobody waits for it: end it where that stops the provider's meter, else read on for its usage, within the cap."""
-        if attempt.offer.abortable:
+        if attempt.offer.abortable or not attempt.is_begun:
             task.cancel()
         else:
             cap = self._loop.call_later(self._drain_cap_s, task.cancel)
             task.add_done_callback(lambda _: cap.cancel())
-
-    async def _stop(self) -> None:
-        """The gateway is being stopped."""
-        running = list(self._running)
-        for task in running:
-            task.cancel()
-        if running:
-            await asyncio.wait(running)

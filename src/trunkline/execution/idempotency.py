@@ -75,9 +75,8 @@ class LocalLedger:
 
     async def claim(self, name: str, asked: bytes) -> Answer | None:
         self._refuse_held(name, asked)
-        found = await self._shelf.find((name,))
-        if name in found:
-            answer = _answers.decode(found[name].data)
+        answer = _read((await self._shelf.find((name,))).get(name))
+        if answer is not None:
             _refuse_other(answer.asked, asked)
             return answer
         # Somebody may have come while the store was read.
@@ -145,12 +144,15 @@ class OnceOnly:
         recording = Recording(reply, exchange, self._max_bytes)
         reply.through(recording.before)
         exchange.drains = True
-        try:
-            await run(gateway, exchange, reply, door, body, log)
-            await self._keep(gateway, exchange, name, recording.answer(asked))
-        finally:
-            await self._ledger.release(name)
-            recording.let_go()
+
+        async def answered() -> None:
+            try:
+                await self._keep(gateway, exchange, name, recording.answer(asked))
+            finally:
+                await self._ledger.release(name)
+                recording.let_go()
+
+        await run(gateway, exchange, reply, door, body, log, answered)
 
     async def _keep(self, gateway: Gateway, exchange: Exchange, name: str, answer: Answer | None) -> None:
         if answer is None:
@@ -282,6 +284,8 @@ async def _replay(gateway: Gateway, exchange: Exchange, reply: Reply, kept: Answ
         reply.close()
         gateway.open -= 1
         exchange.answer_bytes = reply.bytes_sent
+        if exchange.capture is not None:
+            exchange.capture.hand_over()
         gateway.sink.end(exchange.record(gateway.clock.now_s()))
 
 
@@ -311,6 +315,14 @@ def _digest(door: Door, body: bytes) -> bytes:
     """Of all that makes a request what it is; headers do not."""
     told = (door.protocol, door.path_model, door.path_stream, door.array_framing)
     return hashlib.sha256(msgspec.json.encode(told) + body).digest()
+
+
+def _read(kept: Kept | None) -> Answer | None:
+    """A row that cannot be read is as none: its request is answered anew."""
+    try:
+        return None if kept is None else _answers.decode(kept.data)
+    except msgspec.DecodeError:
+        return None
 
 
 def _refuse_other(known: bytes, asked: bytes) -> None:

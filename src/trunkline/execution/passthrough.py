@@ -46,7 +46,7 @@ class Passthrough(Streaming):
         terms: Terms,
         asked: ChatTerms,
         now_s: Callable[[], float],
-        on_commit: Callable[[float], None],
+        on_commit: Callable[[float], object],
     ) -> None:
         self.seen = stream.StreamObserver()
         super().__init__(response, reply, bill, terms, self.seen, now_s, on_commit)

@@ -213,7 +213,10 @@ def _kind(facts: RequestFacts, require_parameters: bool, today: str) -> tuple[An
         require_parameters,
         today,
     )
-    return kind if facts.wish is NO_WISH else (*kind, facts.wish)
+    if facts.wish is NO_WISH:
+        return kind
+    # Of the rest nothing depends: not how long a hedge waits, nor where a fallback stood.
+    return (*kind, msgspec.structs.replace(facts.wish, hedge=None, places=()))
 
 
 def _remember(snapshot: Snapshot, kind: tuple[Any, ...], known: RememberedPlan, facts: RequestFacts) -> None:

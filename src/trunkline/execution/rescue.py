@@ -28,6 +28,8 @@ _replace = msgspec.structs.replace
 
 MAX_KEPT_BYTES = 1024 * 1024
 """Of one stream, packed: some hundred thousand tokens."""
+MAX_KEPT_RAW_BYTES = 8 * 1024 * 1024
+"""Of it as it was: what packs well is unpacked whole when it is needed."""
 _PACK_BYTES = 64 * 1024
 MAX_KEPT_EVENTS = 200_000
 
@@ -214,7 +216,7 @@ def merged(first: Usage | None, second: Usage) -> Usage:
 class Keeping(Reply):
     """The way to the caller, of which the bytes are kept. Lives as long as its attempt; stands before the reply that there is."""
 
-    __slots__ = ("_blocks", "_bytes", "_is_too_much", "_packed", "_packed_bytes", "_reply")
+    __slots__ = ("_blocks", "_bytes", "_is_too_much", "_packed", "_packed_bytes", "_raw_bytes", "_reply")
 
     def __init__(self, reply: Reply) -> None:
         self._reply = reply
@@ -222,6 +224,7 @@ class Keeping(Reply):
         self._bytes = 0
         self._packed: list[bytes] = []
         self._packed_bytes = 0
+        self._raw_bytes = 0
         self._is_too_much = False
 
     @property
@@ -267,10 +270,12 @@ class Keeping(Reply):
         blocks, self._blocks, self._bytes = self._blocks, [], 0
         if self._is_too_much:
             return
-        packed = zlib.compress(b"".join(blocks), 1)
+        raw = b"".join(blocks)
+        packed = zlib.compress(raw, 1)
         self._packed_bytes += len(packed)
+        self._raw_bytes += len(raw)
         self._packed.append(packed)
-        if self._packed_bytes > MAX_KEPT_BYTES:
+        if self._packed_bytes > MAX_KEPT_BYTES or self._raw_bytes > MAX_KEPT_RAW_BYTES:
             self._is_too_much, self._packed = True, []
 
 

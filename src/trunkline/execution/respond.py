@@ -44,7 +44,7 @@ class Reply:
     """
 
     __slots__ = (
-        "_caller", "_keepalive_s", "_last_at", "_loop", "_on_left", "_outlives", "_see", "_sign", "_stream_headers", "_tick", "bytes_sent", "left",
+        "_caller", "_keepalive_s", "_last_at", "_loop", "_on_left", "_outlives", "_see", "_see_head", "_sign", "_stream_headers", "_tick", "bytes_sent", "left",
         "request_id", "started", "told",
     )  # fmt: skip
 
@@ -63,6 +63,7 @@ class Reply:
         self.left = False
         self.bytes_sent = 0
         self._see: Callable[[bytes], None] | None = None
+        self._see_head: Callable[[int, Headers], None] | None = None
         self._outlives = False
         """What comes after the caller left is written all the same: somebody keeps it."""
         self.told: Callable[[int], Headers] | None = None
@@ -95,8 +96,13 @@ class Reply:
         self._tick = self._loop.call_later(every_s, self._look)
 
     def see_writes(self, see: Callable[[bytes], None]) -> None:
-        """From now on what is written is shown to `see` first."""
-        self._see = see
+        """From now on what is written is shown to `see` first; to everyone who has asked."""
+        before = self._see
+        self._see = see if before is None else lambda data: _to_both(before, see, data)
+
+    def see_head(self, see: Callable[[int, Headers], None]) -> None:
+        """Show status and headers to `see`, once, when they go out."""
+        self._see_head = see
 
     @property
     def is_full(self) -> bool:
@@ -124,6 +130,8 @@ class Reply:
         self._last_at = self._loop.time()
         if self.told is not None and (more := self.told(told_status)):
             headers = headers + more
+        if self._see_head is not None:
+            self._see_head(status, headers)
         self._caller.start(status, headers, first)
 
     def write(self, data: bytes) -> bool:
@@ -153,6 +161,8 @@ class Reply:
             self._see(body)
         if self.told is not None and (more := self.told(status)):
             headers = headers + more
+        if self._see_head is not None:
+            self._see_head(status, headers)
         self._caller.whole(status, headers, body)
 
     def close(self) -> None:
@@ -182,6 +192,11 @@ class Reply:
             self.write(self._sign())
         else:
             self._begin(200, 0, self._stream_headers, self._sign())
+
+
+def _to_both(first: Callable[[bytes], None], second: Callable[[bytes], None], data: bytes) -> None:
+    first(data)
+    second(data)
 
 
 STREAM_HEADERS: Headers = [

@@ -4,6 +4,7 @@ In: the caller's bytes and a `Reply`. Out: nothing but the answer that was sent,
 """
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from trunkline.errors import InternalError, NoProviderAvailable, Overloaded, RequestError
@@ -24,13 +25,42 @@ CLIENT_LEFT = 499
 MAX_MESSAGE = 1000
 
 
-async def run(gateway: Gateway, exchange: Exchange, reply: Reply, door: Door, body: bytes, log: Any) -> None:
-    """Answer one request for an answer of a model. Never raises but for a stop of the whole process; always ends in one record."""
+async def run(
+    gateway: Gateway,
+    exchange: Exchange,
+    reply: Reply,
+    door: Door,
+    body: bytes,
+    log: Any,
+    answered: Callable[[], Awaitable[None]] | None = None,
+) -> None:
+    """Answer one request for an answer of a model. Never raises but for a stop of the whole process; always ends in one record.
+
+    `answered` is called once the caller's answer has ended, which may be long before the record: see `Trying.rest`."""
+    trying: Trying | None = None
+    try:
+        try:
+            trying = await _answer(gateway, exchange, reply, door, body, log)
+        finally:
+            if answered is not None:
+                await answered()
+        if trying is not None and trying.has_rest:
+            exchange.answered_at = gateway.clock.now_s()
+            await _rest(trying)
+    finally:
+        _end(gateway, exchange, reply)
+
+
+async def _answer(
+    gateway: Gateway, exchange: Exchange, reply: Reply, door: Door, body: bytes, log: Any
+) -> Trying | None:
+    """Gives who tried, where there was something to try."""
     snapshot = gateway.snapshot
     exchange.request_bytes = len(body)
     task = asyncio.current_task()
     assert task is not None
     telling = Telling(exchange, reply, door)
+    trying: Trying | None = None
     try:
         if gateway.sink.is_full:
             await gateway.sink.room()
@@ -39,7 +69,8 @@ async def run(gateway: Gateway, exchange: Exchange, reply: Reply, door: Door, bo
         if gateway.tokenizer is not None:
             await measure(gateway, snapshot, asked)
         chosen = _prepare(gateway, snapshot, exchange, reply, asked)
-        cut = await Trying(gateway, snapshot, exchange, reply, asked, chosen, log, task).run()
+        trying = Trying(gateway, snapshot, exchange, reply, asked, chosen, log, task)
+        cut = await trying.run()
         if reply.left:
             _left(exchange, reply)
         elif cut is not None:
@@ -52,12 +83,23 @@ async def run(gateway: Gateway, exchange: Exchange, reply: Reply, door: Door, bo
         task.uncancel()
         if not reply.left:
             # The gateway stops and has waited for as long as it may.
+            if trying is not None:
+                trying.stop()
             telling.break_off(Overloaded("The gateway is being stopped.", retry_after_s=1.0))
     except Exception:
         log.exception("request failed inside the gateway", request_id=exchange.id)
         telling.error(InternalError("The gateway itself failed. The request id says where to look in its log."))
-    finally:
-        _end(gateway, exchange, reply)
+    return trying
+
+
+async def _rest(trying: Trying) -> None:
+    """The record waits for what is still read; a stop of the gateway ends it."""
+    task = asyncio.current_task()
+    assert task is not None
+    try:
+        await trying.rest()
+    except asyncio.CancelledError:
+        task.uncancel()
 
 
 def begin(gateway: Gateway, exchange: Exchange) -> None:
@@ -84,6 +126,8 @@ def _end(gateway: Gateway, exchange: Exchange, reply: Reply) -> None:
     reply.close()
     gateway.open -= 1
     exchange.answer_bytes = reply.bytes_sent
+    if exchange.capture is not None:
+        exchange.capture.hand_over()
     ended_at = gateway.clock.now_s() if exchange.answered_at is None else exchange.answered_at
     gateway.sink.end(exchange.record(ended_at))
 
@@ -140,7 +184,8 @@ class Telling:
         """The answer broke after its beginning was sent: a typed error in the caller's protocol, then the end."""
         exchange = self._exchange
         words = "" if failure.blame is Blame.OPERATOR else failure.shown_message
-        error = NoProviderAvailable(f"The provider's answer broke off ({failure.cause}): {words or 'no words'}")
+        whose = "The answer" if failure.cause == "client_slow" else "The provider's answer"
+        error = NoProviderAvailable(f"{whose} broke off ({failure.cause}): {words or 'no words'}")
         exchange.outcome, exchange.status = "cut", 200
         exchange.error_type, exchange.error_message = error.type, error.message
         self.break_off(error)

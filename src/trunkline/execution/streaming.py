@@ -53,7 +53,7 @@ class Streaming:
         terms: Terms,
         observed: StreamObserved,
         now_s: Callable[[], float],
-        on_commit: Callable[[float], None],
+        on_commit: Callable[[float], object],
     ) -> None:
         """`on_commit` is told the time at which the first useful event goes to the caller."""
         self._response = response

@@ -50,7 +50,7 @@ class _Read(Streaming):
         terms: Terms,
         reader: StreamReader,
         now_s: Callable[[], float],
-        on_commit: Callable[[float], None],
+        on_commit: Callable[[float], object],
     ) -> None:
         self.seen = Seen()
         super().__init__(response, reply, bill, terms, self.seen, now_s, on_commit)
@@ -124,7 +124,7 @@ class Translation(_Read):
         terms: Terms,
         route: Route,
         now_s: Callable[[], float],
-        on_commit: Callable[[float], None],
+        on_commit: Callable[[float], object],
     ) -> None:
         super().__init__(response, reply, bill, terms, route.reader, now_s, on_commit)
         self._route = route
@@ -172,7 +172,7 @@ class Rescue(Translation):
         route: Route,
         continuation: Continuation,
         now_s: Callable[[], float],
-        on_commit: Callable[[float], None],
+        on_commit: Callable[[float], object],
     ) -> None:
         super().__init__(response, reply, bill, terms, route, now_s, on_commit)
         self._continuation = continuation
@@ -219,7 +219,7 @@ class Watching(_Read):
         reader: StreamReader,
         protocol: str,
         now_s: Callable[[], float],
-        on_commit: Callable[[float], None],
+        on_commit: Callable[[float], object],
     ) -> None:
         super().__init__(response, reply, bill, terms, reader, now_s, on_commit)
         self._protocol = protocol

@@ -15,6 +15,7 @@ from trunkline.catalog.types import Offer
 from trunkline.execution.affinity import is_elsewhere, note
 from trunkline.execution.asked import Asked
 from trunkline.execution.attempt import Attempting, Try
+from trunkline.execution.bill import together
 from trunkline.execution.blame import client_error
 from trunkline.execution.decide import Decision, Situation, decide
 from trunkline.execution.exchange import Exchange
@@ -28,6 +29,7 @@ from trunkline.execution.respond import Reply
 from trunkline.ir.fault import Blame
 from trunkline.ir.wish import Hedge
 from trunkline.routing.affinity import Held
+from trunkline.routing.health import Sample
 from trunkline.routing.types import Plan
 
 _ASKS_FOR_REST = (LIMITED, 503)
@@ -37,7 +39,7 @@ class Trying:
     """Lives as long as its request is tried."""
 
     __slots__ = (
-        "_asked", "_exchange", "_failures", "_gateway", "_log", "_model", "_next", "_reply", "_snapshot", "_task",
+        "_asked", "_exchange", "_failures", "_gateway", "_log", "_model", "_next", "_race", "_raced_from", "_reply", "_snapshot", "_task",
     )  # fmt: skip
 
     def __init__(
@@ -65,11 +67,15 @@ class Trying:
         if held is not None:
             self._next = deque([_knowing(held, one) for one in self._next])
         self._failures: list[tuple[Offer, Failure]] = []
+        self._race: Race | None = None
+        """The last one. No other is begun while one of its attempts runs: from its winner there is only a rescue, which runs alone."""
+        self._raced_from = 0
+        """How many attempts were in the record before it."""
 
     async def run(self) -> Failure | None:
         """Raises a `RequestError` where no offer answered and nothing of an answer has gone to the caller."""
         hedge = self._asked.facts.wish.hedge
-        while True:
+        while not self._reply.left or self._exchange.drains:
             one = self._next.popleft()
             last = await (self._alone(one) if hedge is None else self._beside(one, hedge))
             if last.failure is None or last.decision is Decision.STOP:
@@ -81,6 +87,33 @@ class Trying:
                 raise self._final_error()
             if last.decision is Decision.TELL_CLIENT:
                 raise client_error(last.failure.status, last.failure.fault)
+        return None
+
+    @property
+    def has_rest(self) -> bool:
+        """A beaten attempt is still read to its usage."""
+        return self._race is not None and self._race.is_running
+
+    async def rest(self) -> None:
+        """Wait for it: its bill is the request's, but its caller need not wait. A cancel ends it."""
+        race = self._race
+        if race is None:
+            return
+        try:
+            await race.rest()
+        except asyncio.CancelledError:
+            race.stop()
+            await race.rest()
+            raise
+        if race.broken is not None:
+            self._log.error(
+                "an attempt failed inside the gateway", request_id=self._exchange.id, error=repr(race.broken)
+            )
+
+    def stop(self) -> None:
+        """Of what `rest` waits for."""
+        if self._race is not None:
+            self._race.stop()
 
     # --- one attempt, or two
 
@@ -107,7 +140,8 @@ class Trying:
         after_s = self._hedge_after_s(first, hedge)
         if after_s is None:
             return await self._alone(first)
-        race = Race(self._exchange, self._reply, self._snapshot.policy.drain_cap_s, self._show, self._lost)
+        cap_s, self._raced_from = self._snapshot.policy.drain_cap_s, len(self._exchange.attempts)
+        race = self._race = Race(self._exchange, self._reply, cap_s, self._show, self._lost)
         try:
             await race.run(self._begin(first, race), lambda: self._hedge(race), after_s)
             for attempt in race.ended:
@@ -115,15 +149,9 @@ class Trying:
                     self._decide(attempt)
         finally:
             for attempt in race.ended:
-                self._show(attempt)
+                if attempt.is_begun:
+                    self._show(attempt)
                 self._account(attempt)
-        if race.broken is not None:
-            self._log.error(
-                "an attempt failed inside the gateway", request_id=self._exchange.id, error=repr(race.broken)
-            )
-        if race.winner is not None:
-            # Its caller has had the whole answer since, whatever had to be read of the other one.
-            self._exchange.answered_at = race.winner.ended_at
         return _most_telling(race.ended)
 
     def _hedge(self, race: Race) -> Attempting:
@@ -146,6 +174,8 @@ class Trying:
 
     def _lost(self, attempt: Attempting) -> None:
         """It was beaten: its bill is the request's too."""
+        if not attempt.is_begun:
+            self._next.appendleft(attempt.one)
         if attempt.failure is not None:
             self._heed(attempt, attempt.failure)
             attempt.decision = decide(attempt.failure, Situation(other_answers=True))
@@ -249,16 +279,26 @@ class Trying:
         exchange.provider, exchange.simulated = offer.provider, offer.simulated
 
     def _account(self, attempt: Attempting, *, lost: bool = False) -> None:
-        """Put the attempt into the record and into its offer's health."""
+        """Put the attempt into the record and into its offer's health. One that was never begun only ends there."""
         exchange, gateway = self._exchange, self._gateway
+        if not attempt.is_begun:
+            gateway.health.observe(
+                attempt.offer.id, Sample(attempt.ended_at, None, began_s=attempt.ended_at), attempt.token
+            )
+            return
         told = attempt.account()
-        exchange.attempts.append(told)
         gateway.health.observe(attempt.offer.id, attempt.sample(told), attempt.token)
         if lost:
+            # The last one in the record is who answered, however long the beaten one is read on.
+            exchange.attempts.insert(self._raced_from, told)
             return
+        exchange.attempts.append(told)
         continuation = attempt.one.continuation
-        exchange.usage = told.usage if continuation is None else merged(continuation.usage, told.usage)
-        exchange.cost = told.cost
+        if continuation is None:
+            exchange.usage, exchange.cost = told.usage, told.cost
+        else:
+            exchange.usage = merged(continuation.usage, told.usage)
+            exchange.cost = together(exchange.cost, told.cost)
         exchange.finish_reason, exchange.answer_id = attempt.seen.finish_reason, attempt.seen.answer_id
         exchange.losses = list(attempt.losses)
 

@@ -131,7 +131,7 @@ class Way(ABC):
         bill: Bill,
         terms: Terms,
         now_s: Callable[[], float],
-        on_commit: Callable[[float], None],
+        on_commit: Callable[[float], bool],
     ) -> Streaming:
         """Who brings a stream to the caller."""
 
@@ -263,7 +263,7 @@ class ChatWay(Way):
         bill: Bill,
         terms: Terms,
         now_s: Callable[[], float],
-        on_commit: Callable[[float], None],
+        on_commit: Callable[[float], bool],
     ) -> Streaming:
         facts, step = self._asked.facts, self._step
         asked = ChatTerms(
@@ -345,14 +345,13 @@ class SameWay(_CodecWay):
         bill: Bill,
         terms: Terms,
         now_s: Callable[[], float],
-        on_commit: Callable[[float], None],
+        on_commit: Callable[[float], bool],
     ) -> Streaming:
         asked, protocol = self._asked, self.protocol
 
         def committed(at_s: float) -> None:
-            if protocol == RESPONSES:
+            if on_commit(at_s) and protocol == RESPONSES:
                 asked.ending = watching
-            on_commit(at_s)
 
         if self._keeps is not None:
             reply = self._keeping = Keeping(reply)
@@ -411,7 +410,7 @@ class TranslatedWay(_CodecWay):
         bill: Bill,
         terms: Terms,
         now_s: Callable[[], float],
-        on_commit: Callable[[float], None],
+        on_commit: Callable[[float], bool],
     ) -> Streaming:
         asked = self._asked
         writer = self._writer = codec_of(asked.protocol).stream_writer(asked.answer_context(self._step.shown_model))
@@ -419,8 +418,8 @@ class TranslatedWay(_CodecWay):
 
         def committed(at_s: float) -> None:
             # Not before: what it wrote of an answer that came to nothing was thrown away.
-            asked.ending = writer
-            on_commit(at_s)
+            if on_commit(at_s):
+                asked.ending = writer
 
         translation = self._translation = Translation(response, reply, bill, terms, route, now_s, committed)
         return self._begun(translation)
@@ -487,7 +486,7 @@ class ContinuedWay(TranslatedWay):
         bill: Bill,
         terms: Terms,
         now_s: Callable[[], float],
-        on_commit: Callable[[float], None],
+        on_commit: Callable[[float], bool],
     ) -> Streaming:
         before = self._continuation
         # It is where the caller is, whatever comes of this attempt.

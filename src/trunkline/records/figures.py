@@ -44,7 +44,7 @@ class OfferFigures:
         self.failed = 0
         """Spoiled by the provider: 5xx, timeouts, resets, cut streams."""
         self.limited = 0
-        """Answered with 429."""
+        """Refused with 429."""
         self.apart = 0
         """All others: the caller's fault, or ours; the caller left."""
         self.input_tokens = 0
@@ -87,11 +87,12 @@ class OfferFigures:
         if outcome == "ok":
             self.ok += 1
         else:
-            self._see_failure(outcome, attempt.status)
+            self._see_failure(outcome, attempt.status if outcome == "status" else attempt.told_status)
 
     def _see_failure(self, outcome: str, status: int) -> None:
+        """`status` is what the provider told, before an answer or inside it; 0: nothing."""
         cause = outcome
-        if outcome == "status":
+        if outcome == "status" or 0 < status < 500:
             cause = f"status {status}"
             self.limited += status == TOO_MANY
             self.failed += status >= 500

@@ -21,7 +21,8 @@ class Attempt(msgspec.Struct, frozen=True, omit_defaults=True):
     """`ok`, or the cause of the failure: `connect`, `tls`, `timeout_connect`, `timeout_first_event`, `timeout_idle`, `timeout_total`, `reset`,
     `truncated`, `malformed`, `empty`, `in_stream_error`, `status` (see `status`), `client_left`, `interrupted` (by a stop of the gateway: it
     says nothing about the provider), `internal` (a fault of ours), `configuration`, `refused` (by us: the offer's protocol has no place for
-    something that the answer would be wrong without), `lost` (the attempt beside it answered first)."""
+    something that the answer would be wrong without), `lost` (the attempt beside it answered first), `client_slow` (the caller did
+    not take the answer in the time that it may take: it says nothing about the provider)."""
     status: int = 0
     message: str = ""
     first_token_ms: float | None = None
@@ -47,6 +48,8 @@ class Attempt(msgspec.Struct, frozen=True, omit_defaults=True):
     """That the answer made."""
     tool_errors: int = 0
     """Of these, with arguments that are no JSON object."""
+    told_status: int = 0
+    """Which the error inside an answer with status 200 means (`in_stream_error`)."""
 
 
 class Candidate(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):

@@ -76,7 +76,10 @@ class Breaker:
         if began_s < self._opened_s:
             # Streams that were under way when it opened tell nothing of whether new ones get through.
             return False
-        was_trial, self._trial_s = self._is_tried(now_s), _NEVER
+        # Others may begin while it is open, where their callers ask for this offer alone: only the trial's failure makes the wait longer.
+        was_trial = self._is_tried(now_s) and began_s in (self._trial_s, _ALWAYS)
+        if was_trial:
+            self._trial_s = _NEVER
         if up is None:
             return False
         if not up:

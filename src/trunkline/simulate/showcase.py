@@ -3,17 +3,25 @@
 In: ports, a folder, the shipped catalog. Out: texts and frozen values; nothing is started or written here.
 """
 
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from random import Random
 from string import Template
 
 import msgspec
 
 from trunkline.catalog.types import Catalog
+from trunkline.records.types import Record
 from trunkline.simulate.config import Behaviour, SimulationConfig
+from trunkline.simulate.history import Simulated, history
 from trunkline.simulate.spread import Spread
 
 MODEL = "openai/o4-mini"
 KEY = "simulated"
+KEY_NAMES = ("demo", "Acme shop (made up)", "Acme help desk (made up)")
+"""Of the gateway's keys: the one for the reader, and those that the past is told of besides."""
+PAST_RECORDS = 3_000
+"""So many of the past are in the log; the figures are of them all."""
 FIGURES = {
     "azure-sim": (Spread(1945, 223_821, 30_199.85), Spread(15.65, 138.49, 65.33)),
     "openai-sim": (Spread(1677, 93_499, 7_973.91), Spread(36.37, 100.14, 48.77)),
@@ -42,6 +50,10 @@ enabled = false
 
 [detect]
 local_servers = false
+
+# Of these made-up conversations the logs may show every byte.
+[capture]
+bodies = "full"
 
 [providers.openai]
 base_url = "$simulator/openai-sim/v1"
@@ -93,6 +105,12 @@ def simulation(speed: float) -> SimulationConfig:
 def simulation_file(speed: float) -> bytes:
     """The same as JSON; `trunkline simulate --config` takes that too."""
     return msgspec.json.encode(simulation(speed))
+
+
+def past(catalog: Catalog, now_ms: float, key_ids: Sequence[str], random: Random) -> Iterator[Record]:
+    """Ninety days of made-up traffic of the model, by the same figures. `catalog` is the demo's gateway's."""
+    offers = [Simulated(offer, *FIGURES[f"{offer.provider}-sim"]) for offer in catalog.models[MODEL].offers]
+    return history(offers, now_ms, key_ids, random, catalog.version)
 
 
 def gateway_file(port: int, simulator: str, folder: Path, catalog: Catalog) -> str:

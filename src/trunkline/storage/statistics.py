@@ -66,15 +66,18 @@ class Statistics:
 
         return await self._store.ask(ask)
 
-    async def offer_series(self, span: Span, width_s: int, names: Sequence[str] | None = None) -> list[OfferSeries]:
-        """The same in minutes, hours or days (`width_s` 60, 3600, 86400), by offer."""
+    async def offer_series(
+        self, span: Span, width_s: int, names: Sequence[str] | None = None, step_s: int | None = None
+    ) -> list[OfferSeries]:
+        """The same in minutes, hours or days (`width_s` 60, 3600, 86400), by offer; several of them together where `step_s` is a multiple."""
+        point_s = step_s or width_s
 
         def ask(connection: Connection) -> list[OfferSeries]:
             ladder = self._offer_ladder(connection)
             pieces = ladder.pieces_of(ladder.fitted(span, width_s), width_s)
             points: dict[str, dict[int, OfferFigures]] = {}
             for start_s, offer, values in _offer_rows(connection, pieces, names):
-                series, bucket_s = points.setdefault(offer, {}), start_s - start_s % width_s
+                series, bucket_s = points.setdefault(offer, {}), start_s - start_s % point_s
                 if bucket_s not in series:
                     series[bucket_s] = OfferFigures()
                 merge_row(series[bucket_s], values)

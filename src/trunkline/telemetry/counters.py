@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 
 from trunkline.records.types import Attempt, Record
 from trunkline.telemetry.text import Family, Labels, histogram_lines, line
-from trunkline.telemetry.words import error_type, operation_name, provider_name
+from trunkline.telemetry.words import error_type, operation_name, provider_name, told_status
 
 # The boundaries of the conventions, see `telemetry.words`.
 DURATION_S = (0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28, 2.56, 5.12, 10.24, 20.48, 40.96, 81.92)
@@ -92,8 +92,7 @@ class Counters:
             known.first_s.add(record.first_token_ms / 1000)
 
     def _attempt(self, attempt: Attempt) -> None:
-        status = attempt.status if attempt.outcome == "status" else 0
-        key = (attempt.offer, attempt.protocol, attempt.outcome, attempt.kind, status)
+        key = (attempt.offer, attempt.protocol, attempt.outcome, attempt.kind, told_status(attempt))
         known = self._attempts.get(key)
         if known is None:
             if len(self._attempts) >= MAX_SERIES:

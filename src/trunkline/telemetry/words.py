@@ -34,6 +34,13 @@ def error_type(attempt: Attempt) -> str:
     """`error.type` of an attempt: a status, or our word for the cause; empty where it went well. Of few values, whatever a provider sends."""
     if attempt.outcome == "ok":
         return ""
-    if attempt.outcome != "status":
+    status = told_status(attempt)
+    if not status:
         return attempt.outcome
-    return str(attempt.status) if attempt.status in _PLAIN_STATUSES else f"{attempt.status // 100}xx"
+    return str(status) if status in _PLAIN_STATUSES else f"{status // 100}xx"
+
+
+def told_status(attempt: Attempt) -> int:
+    """The status of a failure that the provider told; 0 where it told none, or broke inside an answer, which is a cause of its own."""
+    status = attempt.status if attempt.outcome == "status" else attempt.told_status
+    return status if attempt.outcome == "status" or status < 500 else 0

@@ -4,30 +4,54 @@ Pages make no request to anyone but this address, and a strict policy says so to
 """
 
 from pathlib import Path
+from urllib.parse import quote
 
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from starlette.datastructures import MutableHeaders
 from starlette.exceptions import HTTPException
+from starlette.responses import RedirectResponse
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from trunkline import __version__
-from trunkline.api.management import errors, generation, keys, providers, records, statistics
+from trunkline.api.management import generation, keys, providers, records, statistics
 from trunkline.api.management.console import Console
 from trunkline.errors import RequestError, StoreError
-from trunkline.web import start
+from trunkline.web import (
+    chat,
+    compare,
+    cost,
+    credentials,
+    failures,
+    first_run,
+    keys_page,
+    log,
+    logs,
+    model,
+    models,
+    provider,
+    replay,
+    routing,
+    session_key,
+    settings_page,
+    sign_in,
+    start,
+    status,
+    usage,
+)
+from trunkline.web import providers as provider_list
+from trunkline.web.remembered import Remembered
 from trunkline.web.render import Pages
+from trunkline.web.session import Sessions, SignInFirstError
+from trunkline.web.uptime import Past
 
 HERE = Path(__file__).parent
-API_PATHS = ("/api/", "/v1/", "/v1beta/", "/anthropic/", "/healthz", "/readyz")
-"""Under these a client program asks, whatever it says that it accepts."""
-
 SECURITY_HEADERS = {
-    # https://developer.mozilla.org/docs/Web/HTTP/Guides/CSP: nothing but our own style sheet, icon and forms; no script
-    # at all.
-    "content-security-policy": "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; "
-    "base-uri 'none'; frame-ancestors 'none'",
+    # https://developer.mozilla.org/docs/Web/HTTP/Guides/CSP: our own files and forms, and questions to this address alone; a picture
+    # may be one that the reader has just chosen.
+    "content-security-policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; connect-src 'self'; "
+    "form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
     "x-content-type-options": "nosniff",
     "referrer-policy": "same-origin",
     "cross-origin-opener-policy": "same-origin",
@@ -45,25 +69,64 @@ def make_app(console: Console) -> FastAPI:
     )
     app.state.console = console
     app.state.pages = Pages(HERE / "templates")
-    for part in (generation, keys, providers, records, statistics, start):
+    app.state.sessions = Sessions()
+    app.state.past = Past()
+    app.state.remembered = Remembered()
+    for part in (
+        generation,
+        keys,
+        providers,
+        records,
+        statistics,
+        models,
+        compare,
+        provider_list,
+        provider,
+        status,
+        start,
+        sign_in,
+        session_key,
+        chat,
+        credentials,
+        first_run,
+        routing,
+        settings_page,
+        usage,
+        cost,
+        keys_page,
+        logs,
+        log,
+        replay,
+    ):
         app.include_router(part.router)
     app.mount("/static", StaticFiles(directory=HERE / "static"))
-    app.add_exception_handler(RequestError, errors.on_request_error)
-    app.add_exception_handler(RequestValidationError, errors.on_invalid)
-    app.add_exception_handler(StoreError, errors.on_store_error)
-    app.add_exception_handler(HTTPException, _on_http_error)
-    app.add_exception_handler(Exception, errors.on_surprise)
+    # Last: its path is any of two parts and more.
+    app.include_router(model.router)
+    app.add_exception_handler(RequestError, failures.on_request_error)
+    app.add_exception_handler(RequestValidationError, failures.on_invalid)
+    app.add_exception_handler(StoreError, failures.on_store_error)
+    app.add_exception_handler(HTTPException, failures.on_http_error)
+    app.add_exception_handler(SignInFirstError, _on_nobody)
+    app.add_exception_handler(Exception, _on_surprise)
     app.add_middleware(SecureHeaders)
     return app
 
 
-async def _on_http_error(request: Request, error: Exception) -> Response:
-    """A page for people, JSON for programs."""
-    assert isinstance(error, HTTPException)
-    if request.url.path.startswith(API_PATHS) or "text/html" not in request.headers.get("accept", ""):
-        return await errors.on_http_error(request, error)
-    pages: Pages = request.app.state.pages
-    return pages.message(request, error.status_code, str(error.detail))
+async def _on_surprise(request: Request, error: Exception) -> Response:
+    """The framework answers these outside of all middleware, so the headers are put on here."""
+    answer = await failures.on_surprise(request, error)
+    answer.headers.update(SECURITY_HEADERS)
+    return answer
+
+
+async def _on_nobody(request: Request, error: Exception) -> Response:
+    """Off to signing in, and back afterwards; a part of a page that was asked for by htmx takes the whole page along."""
+    del error
+    back = quote(f"{request.url.path}{'?' + request.url.query if request.url.query else ''}", safe="")
+    where = f"/sign-in?next={back if request.method == 'GET' else ''}"
+    if "hx-request" in request.headers:
+        return Response(status_code=403, headers={"hx-redirect": where})
+    return RedirectResponse(where, 303)
 
 
 class SecureHeaders:

@@ -7,8 +7,31 @@ from fastapi import Request, Response
 from starlette.templating import Jinja2Templates
 
 from trunkline import __version__
+from trunkline.web import format
+from trunkline.web.session import reader_of
 
-TITLES = {403: "Not open to everyone", 404: "There is no such page", 405: "This cannot be done here"}
+FILTERS = (
+    "count",
+    "exact",
+    "usd",
+    "exact_usd",
+    "duration",
+    "rate",
+    "figure",
+    "percent",
+    "hour",
+    "day",
+    "iso",
+    "moment",
+)
+TITLES = {
+    400: "This cannot be shown",
+    403: "Not open to everyone",
+    404: "There is no such page",
+    405: "This cannot be done here",
+    500: "Something broke here",
+    503: "Not now",
+}
 
 
 class Pages:
@@ -18,13 +41,23 @@ class Pages:
         self._templates = Jinja2Templates(directory=folder)
         self._templates.env.globals["version"] = __version__
         self._templates.env.trim_blocks = self._templates.env.lstrip_blocks = True
+        for name in FILTERS:
+            self._templates.env.filters[name] = getattr(format, name)
 
     def page(self, request: Request, template: str, shown: dict[str, Any], status: int = 200) -> Response:
         """A whole page; never kept by caches, since it shows the state of now."""
         headers = {"cache-control": "no-store"}
+        shown = {"reader": reader_of(request), **shown}
         return self._templates.TemplateResponse(request, template, shown, status_code=status, headers=headers)
 
     def message(self, request: Request, status: int, text: str) -> Response:
         """A page that only says what went wrong."""
         shown = {"status": status, "title": TITLES.get(status, "This did not work"), "text": text}
         return self.page(request, "message.html", shown, status)
+
+
+def pages_of(request: Request) -> Pages:
+    """The process's."""
+    pages = request.app.state.pages
+    assert isinstance(pages, Pages)
+    return pages

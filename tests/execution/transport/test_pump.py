@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from tests.fakes.raw_peer import peer_of, peer_saying, peer_saying_once, until
-from trunkline.execution.transport.types import Reset, Truncated
+from trunkline.execution.transport.types import Reset, TotalTimeout, Truncated
 
 CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
 HI = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi"
@@ -191,3 +191,23 @@ async def test_cancelling_the_pump_while_the_taker_holds_closes_the_connection(t
         hold.set_result(None)
         await until(lambda: transport.stats().open == 0 and peer.open == 0)
         assert taker.taken == [b"hi"]
+
+
+async def test_a_taker_that_takes_no_more_is_ended_by_total_s_and_not_by_the_peers_fault(transport, request_to):
+    async with peer_saying(CHUNKED + b"2\r\nhi\r\n") as peer:
+        response, taker = await transport.send(request_to(peer.port, total_s=0.05)), Taker()
+        taker.hold = asyncio.get_running_loop().create_future()
+        with pytest.raises(TotalTimeout) as ended:
+            await response.pump(taker)
+        assert ended.value.is_held
+        taker.hold.set_result(None)
+        await asyncio.sleep(0)
+        assert taker.body == b"hi"
+
+
+async def test_a_peer_that_is_late_is_late_by_its_own_fault(transport, request_to):
+    async with peer_saying(CHUNKED + b"2\r\nhi\r\n") as peer:
+        response = await transport.send(request_to(peer.port, total_s=0.05))
+        with pytest.raises(TotalTimeout) as ended:
+            await response.pump(Taker())
+        assert not ended.value.is_held

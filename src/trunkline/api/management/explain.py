@@ -14,7 +14,7 @@ from trunkline.errors import AccessDenied, InvalidParams, RequestError
 from trunkline.execution.asked import Asked, Door, asked_of, read
 from trunkline.execution.exchange import Exchange
 from trunkline.execution.gateway import Gateway
-from trunkline.execution.planning import Explained, Foreseen, explain
+from trunkline.execution.planning import Explained, Foreseen, explain, measure
 from trunkline.execution.respond import JSON_HEADERS, Reply
 from trunkline.ir.wish import NO_WISH, RoutingWish
 from trunkline.pricing.money import usd
@@ -105,8 +105,11 @@ async def explained(gateway: Gateway, key: ApiKey, request_id: str, body: bytes)
     exchange.key_id, exchange.zero_retention = key.id, key.zero_retention
     asked = asked_of(gateway, exchange, door, inner) or await read(gateway, exchange, door, inner)
     told = {"asked_model": asked.facts.model, "protocol": door.protocol, "request": _told_facts(asked), "error": None}
+    snapshot = gateway.snapshot
     try:
-        return told | _told(gateway, explain(gateway, gateway.snapshot, asked.facts, asked))
+        if gateway.tokenizer is not None:
+            await measure(gateway, snapshot, asked)
+        return told | _told(gateway, explain(gateway, snapshot, asked.facts, asked, exchange))
     except RequestError as error:
         if not error.candidates:
             raise

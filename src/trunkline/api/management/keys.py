@@ -7,8 +7,9 @@ from typing import Annotated, Any
 from fastapi import APIRouter
 from pydantic import BaseModel, ConfigDict, Field
 
-from trunkline.accounts.keys import ApiKey, is_valid, issue_key
+from trunkline.accounts.keys import ApiKey, IssuedKey, is_valid, issue_key
 from trunkline.api.management.access import ConsoleOf, Master
+from trunkline.api.management.console import Console
 from trunkline.errors import NotFound
 
 YEAR_S = 365 * 24 * 3600
@@ -21,6 +22,8 @@ class NewKey(BaseModel):
 
     name: str = Field(min_length=1, max_length=100, examples=["laptop of alice@example.com"])
     expires_in_s: Annotated[int, Field(gt=0, le=100 * YEAR_S)] | None = None
+    zero_retention: bool = False
+    """Nothing of what is said with it is kept: no stored responses, no bodies, state in memory only."""
 
 
 class KeyCard(BaseModel):
@@ -33,6 +36,7 @@ class KeyCard(BaseModel):
     created_at: str
     expires_at: str | None
     revoked_at: str | None
+    zero_retention: bool
 
 
 class MadeKey(KeyCard):
@@ -51,11 +55,8 @@ router = APIRouter(prefix="/api/v1/management/keys")
 @router.post("", status_code=201)
 async def create_key(body: NewKey, _: Master, console: ConsoleOf) -> MadeKey:
     """Make a key. Its secret is in this answer and nowhere else."""
-    now_ms = int(console.now_ms())
-    expires_ms = None if body.expires_in_s is None else now_ms + body.expires_in_s * 1000
-    issued = issue_key(body.name, console.pepper, console.random_bytes, now_ms=now_ms, expires_ms=expires_ms)
-    await console.store.create_key(issued.key)
-    return MadeKey(**_card(issued.key, now_ms), secret=issued.secret)
+    issued = await make_key(console, body)
+    return MadeKey(**_card(issued.key, console.now_ms()), secret=issued.secret)
 
 
 @router.get("")
@@ -75,6 +76,21 @@ async def revoke_key(key_id: str, _: Master, console: ConsoleOf) -> KeyCard:
     return KeyCard(**_card(key, now_ms))
 
 
+async def make_key(console: Console, wanted: NewKey) -> IssuedKey:
+    """For the page of keys too."""
+    now_ms = int(console.now_ms())
+    issued = issue_key(
+        wanted.name,
+        console.pepper,
+        console.random_bytes,
+        now_ms=now_ms,
+        expires_ms=None if wanted.expires_in_s is None else now_ms + wanted.expires_in_s * 1000,
+        zero_retention=wanted.zero_retention,
+    )
+    await console.store.create_key(issued.key)
+    return issued
+
+
 def _card(key: ApiKey, now_ms: float) -> dict[str, Any]:
     return {
         "id": key.id,
@@ -84,6 +100,7 @@ def _card(key: ApiKey, now_ms: float) -> dict[str, Any]:
         "created_at": _iso(key.created_ms),
         "expires_at": _iso(key.expires_ms),
         "revoked_at": _iso(key.revoked_ms),
+        "zero_retention": key.zero_retention,
     }
 
 

@@ -245,7 +245,9 @@ class Connection(asyncio.Protocol):
 
     def _overdue(self, exchange: Exchange, now: float) -> TransportError:
         if now >= self._total_at:
-            return TotalTimeout("the answer was not complete within the total time")
+            error = TotalTimeout("the answer was not complete within the total time")
+            error.is_held = self._reading_paused
+            return error
         if exchange.headed:
             return IdleTimeout(f"nothing of the body came for {exchange.idle_s:g} s")
         return FirstByteTimeout(f"no head of an answer within {self._first_byte_s:g} s")

@@ -196,4 +196,8 @@ class Exchange:
     def fail(self, error: TransportError) -> None:
         self._error = error
         self._connection = None
-        self.wake()
+        if self._held is not None and error.is_held:
+            # It is the reader who is late: what has come is not kept for it any longer.
+            self._wake_task()
+        else:
+            self.wake()

@@ -1,0 +1,96 @@
+"""What no bill says of sums: cost by kind of token, and what caches saved, at the list prices of today. In: use by offer, the catalog. Out: pico-USD.
+
+Bills know tiers, prompt lengths and the prices of their day; this does not. So pages say that it is worked out, and show what it leaves unexplained.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+
+import msgspec
+
+from trunkline.catalog.types import Catalog
+from trunkline.pricing.listed import CACHE_BUCKETS, Rates, amount, list_rates, saved
+from trunkline.records.figures import Use
+from trunkline.storage.statistics import UseRow
+from trunkline.web.use import KINDS, Places
+
+SEARCHES = "web_searches"
+REST = "rest"
+"""What bills have beyond what the list prices explain."""
+ROUNDING_PICO_USD = 6
+"""Each line of a bill is rounded once: as much of an attempt's bill says nothing."""
+ITEMS = {**KINDS, SEARCHES: "Web searches", REST: "Difference to the bills"}
+NO_RATES: Rates = dict.fromkeys((*KINDS, SEARCHES))
+
+
+class Savings(msgspec.Struct):
+    """`unknown_tokens` were read from caches or written to them at offers of which the catalog has no price."""
+
+    pico_usd: int = 0
+    cached_tokens: int = 0
+    unknown_tokens: int = 0
+
+
+class Listed:
+    """Rates by offer, looked up once each. Lives for one page."""
+
+    def __init__(self, catalog: Catalog, now_ms: float) -> None:
+        self._catalog = catalog
+        self._now_ms = now_ms
+        self._found: dict[tuple[str, str], Rates] = {}
+
+    def rates(self, model: str, provider: str) -> Rates:
+        """Those of an offer that is no longer known are all None."""
+        place = model, provider
+        if place not in self._found:
+            self._found[place] = self._look_up(model, provider)
+        return self._found[place]
+
+    def _look_up(self, model: str, provider: str) -> Rates:
+        known = self._catalog.models.get(model)
+        for offer in known.offers if known else ():
+            if offer.provider == provider:
+                return list_rates(offer.price, at_ms=self._now_ms)
+        return NO_RATES
+
+
+def savings_by(rows: Iterable[UseRow], group: Callable[[UseRow], str], listed: Listed) -> dict[str, Savings]:
+    """Rows by (..., model, provider), put together by a group."""
+    found: dict[str, Savings] = {}
+    for row in rows:
+        counts = {bucket: getattr(row.use, bucket) for bucket in CACHE_BUCKETS}
+        tokens = sum(counts.values())
+        if not tokens:
+            continue
+        known = found.setdefault(group(row), Savings())
+        known.cached_tokens += tokens
+        gained = saved(listed.rates(*row.by[-2:]), counts)
+        if gained is None:
+            known.unknown_tokens += tokens
+        else:
+            known.pico_usd += gained
+    return found
+
+
+def added(savings: Iterable[Savings]) -> Savings:
+    total = Savings()
+    for one in savings:
+        total.pico_usd += one.pico_usd
+        total.cached_tokens += one.cached_tokens
+        total.unknown_tokens += one.unknown_tokens
+    return total
+
+
+def by_item(rows: Sequence[UseRow], listed: Listed) -> Places:
+    """Rows by (model, provider) as a row a kind of token, with what it cost; what the bills have beyond it, or less, is the rest."""
+    for row in rows:
+        rates = listed.rates(*row.by)
+        explained = 0
+        for kind in (*KINDS, SEARCHES):
+            count = getattr(row.use, kind)
+            if count:
+                cost = amount(rates[kind], count) or 0
+                explained += cost
+                yield row.start_s, kind, Use(**{kind: count, "cost_pico_usd": cost})
+        rest = row.use.cost_pico_usd - explained
+        if abs(rest) > ROUNDING_PICO_USD * row.use.attempts:
+            yield row.start_s, REST, Use(cost_pico_usd=rest)

@@ -1,0 +1,206 @@
+"""`/platform/logs`: rows, filters, pages, the live tail, wrong input, and who may look."""
+
+import re
+from contextlib import closing
+
+import msgspec
+import pytest
+
+from tests.fakes.console import MASTER_KEY, RunningConsole
+from tests.fakes.records import START_MS, a_record
+from trunkline.ir.usage import Usage
+from trunkline.pricing.types import Cost
+
+COUNT = 120
+
+
+@pytest.fixture(scope="module")
+def people(console):
+    """Somebody who has signed in, before a gateway with records."""
+    console.keep(*(_record(number) for number in range(COUNT)))
+    with console.client(None, accept="text/html") as made:
+        answer = made.post("/sign-in", data={"key": MASTER_KEY, "next": "/"})
+        made.headers["cookie"] = answer.headers["set-cookie"].partition(";")[0]
+        yield made
+
+
+def _record(number):
+    changes = {}
+    if number % 10 == 0:
+        changes = {"outcome": "error", "status": 502, "finish_reason": "", "error_message": "boom"}
+    if number == 77:
+        changes = {
+            "model": "<script>alert(1)</script>",
+            "offer": "a/b:x&y",
+            "provider": "x&y",
+            "app_title": "Odd App",
+            "protocol": "gemini",
+        }
+    return a_record(number, **changes)
+
+
+def ids(page):
+    return re.findall(r'href="/platform/logs/(req_\d+)"', page.text)
+
+
+def numbers(page):
+    return [int(one[4:]) for one in ids(page)]
+
+
+def test_the_newest_fifty_are_shown_newest_first(people):
+    page = people.get("/platform/logs")
+    assert page.status_code == 200
+    assert numbers(page) == list(range(COUNT - 1, COUNT - 51, -1))
+    for word in ("Timestamp", "Model", "Input", "Output", "Cost", "Latency", "Throughput", "Finish"):
+        assert re.search(rf'<th scope="col"[^>]*>{word}</th>', page.text)
+
+
+def test_a_row_has_its_figures_and_its_bill(people):
+    text = people.get("/platform/logs?from=" + str(int(START_MS + 5)) + "&to=" + str(int(START_MS + 6))).text
+    for shown in (
+        "openai/o4-mini",
+        "2 attempts",
+        "107",
+        "7 cached",
+        "140 <span",
+        "306 ms",
+        "$0.00011",
+        "Cache read",
+        "Reasoning",
+        "Without a price: audio",
+    ):
+        assert shown in text, shown
+
+
+def test_pages_lead_both_ways_without_gaps(people):
+    first = people.get("/platform/logs")
+    second = people.get(_link(first, "next"))
+    third = people.get(_link(second, "next"))
+    assert numbers(first) + numbers(second) + numbers(third) == list(range(COUNT - 1, -1, -1))
+    assert 'rel="next"' not in third.text
+    back = people.get(_link(third, "prev"))
+    assert numbers(back) == numbers(second)
+    assert numbers(people.get(_link(back, "prev"))) == numbers(first)
+
+
+def _link(page, rel):
+    found = re.search(rf'rel="{rel}" href="([^"]+)"', page.text)
+    assert found, f"no {rel}"
+    return found[1].replace("&amp;", "&")
+
+
+@pytest.mark.parametrize(
+    ("query", "expected"),
+    [
+        ("outcome=error", 12),
+        ("outcome=failed", 12),
+        ("finish=stop&outcome=ok", 50),
+        ("provider=x%26y", 1),
+        ("app=odd", 1),
+        ("protocol=gemini", 1),
+        ("key=key_1", 50),
+        ("key=nobody", 0),
+        ("from=2026-01-01T00:00&to=2026-01-02", 50),
+        ("to=2025-12-31", 0),
+    ],
+)
+def test_filters_narrow(people, query, expected):
+    page = people.get(f"/platform/logs?{query}")
+    assert page.status_code == 200
+    assert len(ids(page)) == expected
+
+
+def test_the_range_counts_from_now(people):
+    assert "No request fits these filters" in people.get("/platform/logs?range=1h").text
+
+
+def test_pages_keep_the_filters(people):
+    assert "finish=stop" in _link(people.get("/platform/logs?finish=stop"), "next")
+
+
+def test_an_id_leads_to_its_request(people):
+    assert people.get("/platform/logs?id=req_000003").headers["location"] == "/platform/logs/req_000003"
+    assert people.get("/platform/logs?id=chatcmpl-3").headers["location"] == "/platform/logs/req_000003"
+    assert people.get("/platform/logs?id=req_none").status_code == 404
+
+
+@pytest.mark.parametrize("query", ["from=yesterday", "to=2026-13-01", "range=5y", "after=x", "before=_"])
+def test_wrong_input_is_told_in_words(people, query):
+    page = people.get(f"/platform/logs?{query}")
+    assert page.status_code == 400
+    assert "<h1>" in page.text
+
+
+def test_what_callers_say_is_only_text(people):
+    page = people.get("/platform/logs?app=odd").text
+    assert "<script>alert" not in page
+    assert "&lt;script&gt;alert(1)" in page
+
+
+def test_nobody_sees_it_without_signing_in(console):
+    with console.client(None, accept="text/html") as stranger:
+        for path in (
+            "/platform/logs",
+            "/platform/logs/tail",
+            "/platform/logs/req_000001",
+            "/platform/logs/req_000001/replay",
+        ):
+            answer = stranger.get(path)
+            assert (answer.status_code, answer.headers["location"].startswith("/sign-in?next=")) == (303, True)
+
+
+def test_the_tail_brings_what_came_since_and_goes_on_from_there(people, console):
+    page = people.get("/platform/logs").text
+    asks = _asks(page)
+    assert ids(people.get(asks)) == []
+    console.keep(a_record(5000, received_ms=START_MS + 5000))
+    fresh = people.get(asks)
+    assert ids(fresh) == ["req_005000"]
+    again = _asks(fresh.text)
+    assert ids(people.get(again)) == []
+
+
+def _asks(page):
+    return re.search(r'hx-get="(/platform/logs/tail[^"]+)" hx-trigger="every 2s"', page)[1].replace("&amp;", "&")
+
+
+def test_a_paused_tail_does_not_ask_until_it_goes_on(people):
+    page = people.get("/platform/logs/tail?mark=1&paused=1").text
+    assert "every 2s" not in page
+    assert "Paused: go on" in page
+
+
+def test_a_tail_that_has_brought_hundreds_loads_the_page_anew(people):
+    assert people.get("/platform/logs/tail?mark=0&shown=390").headers["hx-refresh"] == "true"
+
+
+def test_an_empty_gateway_says_what_to_do(tmp_path_factory):
+    running = RunningConsole(tmp_path_factory.mktemp("e"))
+    with closing(signed_in_to(running)) as made:
+        page = made.get("/platform/logs").text
+    running.stop()
+    assert "No requests yet" in page
+    assert 'href="/platform/chat"' in page
+
+
+def signed_in_to(console):
+    made = console.client(None, accept="text/html")
+    answer = made.post("/sign-in", data={"key": MASTER_KEY, "next": "/"})
+    made.headers["cookie"] = answer.headers["set-cookie"].partition(";")[0]
+    return made
+
+
+def test_fifty_rows_weigh_little(people):
+    assert len(people.get("/platform/logs").content) < 130_000
+
+
+def test_figures_that_are_not_known_are_a_dash(people, console):
+    console.keep(
+        msgspec.structs.replace(
+            a_record(6000), received_ms=START_MS + 60_000, usage=Usage(), cost=Cost(), cost_pico_usd=0, attempts=(), outcome="error", status=404,
+            model="", asked_model="", provider="", plan=(),
+        )
+    )  # fmt: skip
+    row = people.get("/platform/logs").text.split("<tbody>")[1].split("</tr>")[0]
+    assert row.count(">-<") >= 3
+    assert "error 404" in row
