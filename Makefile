@@ -46,6 +46,10 @@ screenshots: $(VENV)/.dev $(VENV)/.debian  ## every page on demo traffic, light 
 soak: $(VENV)/.dev  ## ten minutes of load with callers that leave: memory and descriptors must not grow
 	$(BIN)/python -m bench.soak
 
+.PHONY: faults
+faults: $(VENV)/.dev  ## ten minutes at 200 requests a second over providers of which one answer in twenty goes wrong
+	$(BIN)/python -m bench.faults
+
 .PHONY: crash
 crash: $(VENV)/.dev  ## kill -9 under load, again and again: no record may be lost
 	$(BIN)/python -m bench.crash --rounds 20

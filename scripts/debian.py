@@ -65,7 +65,7 @@ def install(packages: Sequence[str]) -> int:
     print(f"Installing Debian's {', '.join(packages)} ...", flush=True)
     env = os.environ | {"DEBIAN_FRONTEND": "noninteractive"}
     # Another apt-get may be at work; its end is awaited (apt.conf(5), DPkg::Lock::Timeout).
-    patient = ("-o", "DPkg::Lock::Timeout=300")
+    patient = ("-o", "DPkg::Lock::Timeout=300", "-o", "Acquire::Retries=3")
     with no_service_starts():
         for command in (("apt-get", "update", "-q", *patient), (*INSTALL, *patient, *packages)):
             done = subprocess.run(

@@ -55,6 +55,8 @@ def test_bodies_are_not_captured_unless_asked_for(tmp_path) -> None:
         ('redact = ["names"]', "capture.redact[0]"),
         ('rules = [{ name = "x", pattern = "(" }]', "is no regular expression"),
         ('rules = [{ name = "x", pattern = "a*" }]', "must not match nothing"),
+        ('rules = [{ name = "x", pattern = "(a+)+b" }]', "write the inner part as (?>...)"),
+        ('rules = [{ name = "x", pattern = ".*a.*b" }]', "too many repetitions in a row"),
         ('rules = [{ name = "a\\"b", pattern = "a" }]', "capture.rules[0].name"),
     ],
 )

@@ -7,6 +7,8 @@ from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
+from trunkline.records.patterns import danger_of
+
 Seconds = Annotated[float, Field(ge=0, le=86_400)]
 Hours = Annotated[float, Field(ge=0, le=8_760)]
 Days = Annotated[float, Field(ge=0, le=3_650)]
@@ -82,6 +84,9 @@ class CaptureRule(Section):
             raise ValueError(f"is no regular expression: {error}") from None
         if found.match(""):
             raise ValueError("must not match nothing at all")
+        danger = danger_of(value)
+        if danger:
+            raise ValueError(danger)
         return value
 
 

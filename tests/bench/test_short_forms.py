@@ -20,8 +20,12 @@ def run(*arguments: str) -> str:
 
 @pytest.mark.parametrize(
     "arguments",
-    [("bench.soak", "--short"), ("bench.crash", "--rounds", "2")],
-    ids=["callers that leave cost no memory and no record", "kill -9 costs no answer that had ended"],
+    [("bench.soak", "--short"), ("bench.crash", "--rounds", "2"), ("bench.faults", "--short")],
+    ids=[
+        "callers that leave cost no memory and no record",
+        "kill -9 costs no answer that had ended",
+        "callers see a failure only where every offer has failed",
+    ],
 )
 def test_the_short_form_holds(arguments: tuple[str, ...]) -> None:
     run(*arguments)

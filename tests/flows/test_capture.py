@@ -1,6 +1,8 @@
 """Bodies of real requests: the four views, nothing secret in them, nothing where the operator or the key says so, and the same answers as ever."""
 
 import json
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
@@ -24,7 +26,38 @@ FULL = '[capture]\nbodies = "full"\nrules = [{ name = "badge", pattern = "AC-[0-
 MESSAGES = "/anthropic/v1/messages"
 
 
-def config(folder, simulated, capture):
+PLAIN_KEY = "PlainKeyWithoutAnyMarker1234"
+
+
+class Repeating(BaseHTTPRequestHandler):
+    """A provider that tells what it was sent: an answer with the key in its text and in a header."""
+
+    def do_POST(self):
+        self.rfile.read(int(self.headers["content-length"]))
+        told = self.headers["authorization"].removeprefix("Bearer ")
+        message = {"role": "assistant", "content": f"you came with {told}."}
+        choice = {"index": 0, "message": message, "finish_reason": "stop"}
+        body = json.dumps({"id": "c1", "object": "chat.completion", "model": "m", "choices": [choice]}).encode()
+        self.send_response(200)
+        for name, value in (("content-type", "application/json"), ("x-request-id", f"of-{told}")):
+            self.send_header(name, value)
+        self.send_header("content-length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_):
+        pass
+
+
+@pytest.fixture(scope="module")
+def repeating():
+    with ThreadingHTTPServer(("127.0.0.1", 0), Repeating) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_address[1]}/v1"
+        server.shutdown()
+
+
+def config(folder, simulated, capture, repeating="http://127.0.0.1:9/v1"):
     return "\n".join(
         [
             base_toml(folder),
@@ -32,15 +65,17 @@ def config(folder, simulated, capture):
             provider_toml("acme", simulated.base_url),
             o4_mini_toml(simulated),
             model_toml("acme/alpha", ("down", "acme")),
+            provider_toml("repeating", repeating, PLAIN_KEY),
+            model_toml("acme/repeating", ("repeating",)),
             capture,
         ]
     )
 
 
 @pytest.fixture(scope="module")
-def gateway(tmp_path_factory, simulated_server):
+def gateway(tmp_path_factory, simulated_server, repeating):
     folder = tmp_path_factory.mktemp("capture")
-    made = start_gateway(folder, config(folder, simulated_server, FULL))
+    made = start_gateway(folder, config(folder, simulated_server, FULL, repeating))
     yield made
     assert made.stop() == 0, made.log
 
@@ -114,6 +149,17 @@ def test_no_key_is_in_any_of_them(gateway):
     assert "a=b" not in told
     assert "my key is [redacted: key], my badge [redacted: badge]" in told
     assert by_view(found)["client_request"].headers_left_out >= 3
+
+
+def test_the_operators_key_is_not_kept_where_a_provider_repeats_it(gateway):
+    answer = gateway.chat("acme/repeating", "who am I?")
+    assert PLAIN_KEY in answer.body.decode(), "else there is nothing to be taken out"
+    found = bodies_of(gateway, answer.id)
+    told = repr([(body.target, body.headers, body.data) for body in found])
+    assert PLAIN_KEY not in told
+    assert b"you came with [key]." in by_view(found)["provider_answer"].data
+    assert b"you came with [key]." in by_view(found)["client_answer"].data
+    assert ("x-request-id", "of-[key]") in by_view(found)["provider_answer"].headers
 
 
 def test_a_key_in_the_address_is_not_kept(gateway):

@@ -81,7 +81,7 @@ def test_an_error_of_bedrock_is_told_in_the_clients_shape(four, simulated, clien
 @CLIENTS
 def test_a_stream_that_breaks_in_its_middle_ends_with_an_error(four, simulated, client) -> None:
     talk = Talk(four, client, "acme/bedrock-failing", stream=True)
-    talk.history = USERS[client]("<<say one two three>><<errmid 2>>")
+    talk.history = USERS[client]("<<say one two three>><<slow 40>><<errmid 2>>")
     answer = talk.send()
     assert "unexpected error" in answer.body.decode()
     (attempt,) = four.record(answer.id).attempts

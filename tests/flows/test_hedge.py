@@ -41,7 +41,7 @@ def test_the_second_answers_where_the_first_is_silent_and_the_first_is_left(chao
     model.plays(Call.stall, second=speaks(kind, "from the second"))
     answer = model.ask(stream=stream, provider=SOON)
     assert model.text(answer, stream=stream) == "from the second"
-    assert model.call().left.wait(10)
+    assert model.call_at(0).left.wait(10)
     record = model.record(answer)
     assert sides(model, answer) == [("first", "plain", "lost", "cancelled"), ("second", "hedge", "ok", "")]
     assert (record.outcome, record.provider, record.cost_pico_usd) == ("ok", f"second-{kind}", ANSWER_PICO_USD)
@@ -62,8 +62,8 @@ def test_a_first_that_is_read_on_for_its_usage_is_paid_for_too(chaos, kind, stre
     assert [one.cost.total_pico_usd for one in record.attempts] == [ANSWER_PICO_USD, ANSWER_PICO_USD]
     assert record.cost_pico_usd == 2 * ANSWER_PICO_USD
     assert record.usage.total_output_tokens == 5
-    # The answer had ended before the other was read to its end.
-    assert record.ended_ms < record.attempts[0].ended_ms
+    # The answer had ended before the other was read to its end; a millisecond for what the gateway does in between.
+    assert record.ended_ms < record.attempts[0].ended_ms + 1
 
 
 def test_a_winner_that_is_cut_ends_as_its_own_stream_whatever_came_of_the_other(chaos) -> None:

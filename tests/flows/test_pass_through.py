@@ -37,8 +37,8 @@ def test_the_provider_never_sees_what_is_meant_for_gateways(model) -> None:
     model.plays(says())
     ours = {
         "provider": {"routing": {"type": "priority", "providers": ["first"]}, "fallback": "true"},
-        "models": ["acme/other"],
-        "model_routing_config": {"x": 1},
+        "models": [],
+        "model_routing_config": {"preference": "price"},
         "usage": {"include": True},
         "transforms": [],
         "route": "fallback",

@@ -5,7 +5,9 @@ from pathlib import Path
 
 import pytest
 
-FILES = sorted((Path(__file__).parents[2] / "src" / "trunkline" / "simulate").rglob("*.py"))
+FOLDER = Path(__file__).parents[2] / "src" / "trunkline" / "simulate"
+# The made-up past is records for the store: it judges nothing.
+FILES = sorted(path for path in FOLDER.rglob("*.py") if path.name != "history.py")
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)

@@ -2,11 +2,12 @@
 
 import sqlite3
 
+import msgspec
 import pytest
 
 from tests.fakes.records import START_MS, a_record
 from trunkline.errors import StoreError
-from trunkline.records.bodies import DAY_MS, Body, Captured, CapturePolicy
+from trunkline.records.bodies import DAY_MS, MARGIN_BYTES, Body, Captured, CapturePolicy
 from trunkline.records.redaction import rules_of
 from trunkline.storage.bodies import Bodies, BodyReader, WithBodies, day_file
 from trunkline.storage.cipher import Cipher
@@ -48,6 +49,28 @@ def test_what_was_put_is_found_again(folder):
     assert found(folder, 3) is None
     assert bodies.stats().kept == 2
     assert bodies.stats().waiting_bytes == 0
+
+
+def test_keys_of_the_operator_are_taken_out_of_every_view_and_are_not_stored_themselves(folder):
+    one = captured(data=b'data: {"echo": "is plain"}\n\ndata: {"echo": "Secret1234!"}\n\n')
+    body = msgspec.structs.replace(one.bodies[0], target="POST /plainSecret1234", headers=(("via", "plainSecret1234"),))
+    keep(
+        Bodies(folder, CIPHER, FULL),
+        msgspec.structs.replace(one, bodies=(body, *one.bodies), secrets=("plainSecret1234",)),
+    )
+    kept = found(folder)
+    assert kept.secrets == ()
+    assert (kept.bodies[0].target, kept.bodies[0].headers) == ("POST /[key]", (("via", "[key]"),))
+    assert [body.data for body in kept.bodies] == [b'data: {"echo":"is [key]"}\n\ndata: {"echo":"!"}\n\n'] * 2
+    assert "plainSecret1234" not in repr(msgspec.structs.replace(one, secrets=("plainSecret1234",)))
+
+
+def test_half_a_key_at_the_cut_is_not_kept_where_much_before_it_was_taken_out(folder):
+    whole = b"plainSecret1234 " * 200
+    size = FULL.max_bytes + MARGIN_BYTES
+    one = captured(data=whole[: size - 6], is_cut=True)
+    keep(Bodies(folder, CIPHER, FULL), msgspec.structs.replace(one, secrets=("plainSecret1234",)))
+    assert b"plain" not in found(folder).bodies[0].data
 
 
 def test_it_waits_for_its_record(folder):

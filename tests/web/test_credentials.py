@@ -8,7 +8,9 @@ from tests.fakes.console import MASTER_KEY
 from tests.fakes.gateway import eventually
 from tests.fakes.operating import session_of, text_of
 from tests.fakes.records import a_record
+from trunkline.api.forward import FIRST_BYTE_S
 from trunkline.records.types import Attempt
+from trunkline.web.credentials import TEST_WITHIN_S
 
 PAGE = "/platform/providers"
 NASTY = '<script>alert("1")</script>'
@@ -141,3 +143,7 @@ def test_a_wrong_file_is_refused_with_its_fault(live, operator):
     live.path.write_text(before)
     assert answer.status_code == 409
     assert "server2: there is no such setting; did you mean server?" in text_of(answer)
+
+
+def test_the_way_to_the_console_waits_for_longer_than_the_test_of_credentials():
+    assert TEST_WITHIN_S + 10 <= FIRST_BYTE_S

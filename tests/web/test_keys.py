@@ -105,6 +105,7 @@ def test_it_can_be_one_without_retention(people, client):
         ({"until": "soon"}, "The last day is a date such as 2027-01-31"),
         ({"until": "2020-01-01"}, "The last day, 2020-01-01, is over."),
         ({"until": "2500-01-01"}, "Expires_in_s: input should be less than or equal to"),
+        ({"until": "9999-12-31"}, "Expires_in_s: input should be less than or equal to"),
     ],
 )
 def test_wrong_input_is_told_and_what_was_typed_kept(people, fields, said):

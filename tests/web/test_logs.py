@@ -1,6 +1,8 @@
 """`/platform/logs`: rows, filters, pages, the live tail, wrong input, and who may look."""
 
 import re
+import sqlite3
+import time
 from contextlib import closing
 
 import msgspec
@@ -10,6 +12,7 @@ from tests.fakes.console import MASTER_KEY, RunningConsole
 from tests.fakes.records import START_MS, a_record
 from trunkline.ir.usage import Usage
 from trunkline.pricing.types import Cost
+from trunkline.storage.columns import MADE_UP_UNTIL
 
 COUNT = 120
 
@@ -124,7 +127,9 @@ def test_an_id_leads_to_its_request(people):
     assert people.get("/platform/logs?id=req_none").status_code == 404
 
 
-@pytest.mark.parametrize("query", ["from=yesterday", "to=2026-13-01", "range=5y", "after=x", "before=_"])
+@pytest.mark.parametrize(
+    "query", ["from=yesterday", "to=2026-13-01", "range=5y", "after=x", "before=_", "after=1e300_x"]
+)
 def test_wrong_input_is_told_in_words(people, query):
     page = people.get(f"/platform/logs?{query}")
     assert page.status_code == 400
@@ -204,3 +209,57 @@ def test_figures_that_are_not_known_are_a_dash(people, console):
     row = people.get("/platform/logs").text.split("<tbody>")[1].split("</tr>")[0]
     assert row.count(">-<") >= 3
     assert "error 404" in row
+
+
+@pytest.mark.parametrize("number", [10**30, 2**63, -1])
+def test_a_mark_that_is_none_is_told(people, number):
+    assert people.get(f"/platform/logs/tail?mark={number}").status_code == 400
+
+
+@pytest.mark.parametrize(
+    ("said", "shown"),
+    [
+        ("2026-01-01T00:30Z", "2026-01-01T00:30"),
+        ("2026-01-01T02:30%2B02:00", "2026-01-01T00:30"),
+        ("1767227400000", "2026-01-01T00:30"),
+        ("2026-01-01", "2026-01-01T00:00"),
+        ("0001-01-01", "1970-01-01T00:00"),
+        ("999999999999999", "9999-12-31T23:59"),
+    ],
+)
+@pytest.mark.parametrize("name", ["from", "to"])
+def test_a_time_however_it_was_written_stands_in_the_form(people, name, said, shown):
+    page = people.get(f"/platform/logs?{name}={said}")
+    assert page.status_code == 200
+    assert f'name="{name}" type="datetime-local" value="{shown}"' in page.text
+
+
+def test_a_range_stands_in_no_field_of_a_time(people):
+    page = people.get("/platform/logs?range=1h").text
+    assert re.findall(r'type="datetime-local" value="(.*?)"', page) == ["", ""]
+
+
+def test_keys_to_choose_from_hold_and_those_of_one_name_differ(people, console):
+    with console.client() as operator:
+        made = [
+            operator.post("/api/v1/management/keys", json={"name": name}).json() for name in ("twin", "twin", "gone")
+        ]
+        assert operator.delete(f"/api/v1/management/keys/{made[2]['id']}").status_code == 200
+    choices = re.search(r'<select id="key".*?</select>', people.get("/platform/logs").text)[0]
+    assert re.findall(r">(twin[^<]*)<", choices) == [f"twin (…{one['hint']})" for one in reversed(made[:2])]
+    assert "gone" not in choices
+    chosen = people.get(f"/platform/logs?key={made[2]['id']}").text
+    assert f'<option value="{made[2]["id"]}" selected>gone</option>' in chosen
+
+
+def test_what_is_made_up_is_said_to_be_where_it_is_seen(people, console):
+    paths = ["/platform/logs", "/platform/usage", "/platform/cost", "/status"]
+    seen = "What is older than"
+    assert not any(seen in people.get(path).text for path in paths)
+    with closing(sqlite3.connect(console.folder / "trunkline.db")) as store, store:
+        store.execute("INSERT INTO meta (key, value) VALUES (?, ?)", (MADE_UP_UNTIL, str(int(time.time() * 1000))))
+    assert all(seen in people.get(path).text for path in paths)
+    assert seen not in people.get("/platform/logs?from=2999-01-01").text
+    with closing(sqlite3.connect(console.folder / "trunkline.db")) as store, store:
+        store.execute("UPDATE meta SET value = '1' WHERE key = ?", (MADE_UP_UNTIL,))
+    assert not any(seen in people.get(path).text for path in paths)

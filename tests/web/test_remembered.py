@@ -1,5 +1,7 @@
 """Figures of a page are worked out once in a few seconds."""
 
+import asyncio
+
 import pytest
 
 from trunkline.web.remembered import HOLDS_MS, MOST, Remembered
@@ -49,3 +51,19 @@ async def test_what_fails_is_not_remembered() -> None:
     with pytest.raises(ValueError, match="not now"):
         await remembered.get("a", 0, fail)
     assert await remembered.get("a", 0, work) == 1
+
+
+async def test_who_asks_meanwhile_waits_for_the_same_work() -> None:
+    remembered, work, go_on = Remembered(), Work(), asyncio.Event()
+
+    async def slow() -> int:
+        await go_on.wait()
+        return await work()
+
+    first, *others = [asyncio.create_task(remembered.get("a", 0, slow)) for _ in range(4)]
+    await asyncio.sleep(0)
+    first.cancel()
+    go_on.set()
+    assert await asyncio.gather(*others) == [1, 1, 1], "the one who left took nothing along"
+    assert first.cancelled()
+    assert await remembered.get("a", HOLDS_MS, work) == 2, "and none is pending any more"

@@ -87,7 +87,9 @@ def test_few_offers_are_shown_at_once_and_htmx_gets_those_of_one_provider(people
     assert 'href="/acme/alpha"' in part
 
 
-@pytest.mark.parametrize(("query", "status"), [("days=8", 400), ("days=x", 400), ("provider=nobody", 404)])
+@pytest.mark.parametrize(
+    ("query", "status"), [("days=8", 400), ("days=x", 400), (f"days={'7' * 5000}", 400), ("provider=nobody", 404)]
+)
 def test_wrong_input_is_told_in_words(people, query, status):
     answer = people.get(f"/status?{query}")
     assert answer.status_code == status

@@ -202,6 +202,7 @@ def test_where_a_filter_matches_nothing_the_page_says_so_and_leads_on(people):
         ("from=2026-02-30", "from is a date"),
         ("from=2025-02-02&to=2025-01-01", "later than to"),
         ("to=2999-01-01", "later than today"),
+        ("from=0001-01-01&to=0001-01-02", "days are counted from 1970-01-01"),
         ("from=2001-01-01&to=2026-01-01", "At most 366 days"),
         ("format=xml", "format is html or csv"),
         (f"model={'x' * 201}", "model is longer than 200 characters"),

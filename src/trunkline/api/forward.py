@@ -14,6 +14,8 @@ from trunkline.execution.transport.options import Unsendable
 from trunkline.execution.transport.types import Origin, Transport, UpstreamRequest
 
 MAX_BODY_BYTES = 1024 * 1024
+FIRST_BYTE_S = 120.0
+"""More than the console itself waits where it tries a provider's credentials out: its words are better than ours."""
 _HOP_BY_HOP = frozenset(
     {
         b"connection",
@@ -85,7 +87,7 @@ class Forwarder:
             tuple(kept + ours),
             body,
             connect_s=2.0,
-            first_byte_s=30.0,
+            first_byte_s=FIRST_BYTE_S,
             total_s=300.0,
         )
 

@@ -148,7 +148,7 @@ class Attempting:
             self._intend()
             capture = self._exchange.capture
             if capture is not None:
-                capture.sent(offer.id, self._started_ms, request)
+                capture.sent(offer.id, self._started_ms, request, account.keys)
             response = self._response = await gateway.transport(account).send(request)
             if stream and response.status == 200 and where.surface.framing == "eventstream":
                 response = self._response = Framed(response)
@@ -240,8 +240,11 @@ class Attempting:
         return Sample(self.ended_at, self._up(attempt), first_ms, speed, self._is_limited(), self._started_at)
 
     def _is_limited(self) -> bool:
+        """Whether the offer is at its limit. Of several keys each has its own, and rests by itself: see `keys`."""
         failure = self.failure
-        return failure is not None and failure.status == LIMITED and failure.blame is Blame.PROVIDER
+        if failure is None or self.key.name:
+            return False
+        return failure.status == LIMITED and failure.blame is Blame.PROVIDER
 
     def _intend(self) -> None:
         """Note the attempt durably before or with its first byte (design.md section 4)."""

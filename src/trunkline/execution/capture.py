@@ -4,7 +4,7 @@ Off, a request has no `Capture`, and whoever passes bytes on asks for no more th
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from trunkline.execution.exchange import Exchange
 from trunkline.execution.respond import Headers, Reply
@@ -116,7 +116,7 @@ class Tap:
 class Capture:
     """The views of one request. Lives as long as that."""
 
-    __slots__ = ("_exchange", "_now_s", "_policy", "_put", "_taps", "asked")
+    __slots__ = ("_exchange", "_now_s", "_policy", "_put", "_secrets", "_taps", "asked")
 
     def __init__(
         self,
@@ -131,6 +131,7 @@ class Capture:
         self._now_s = now_s
         self.asked = Tap("client_request", policy, now_s)
         self._taps: list[Tap] = [self.asked]
+        self._secrets: set[str] = set()
 
     def client(self, target: str, headers: Headers, reply: Reply) -> None:
         """The caller's side."""
@@ -141,8 +142,9 @@ class Capture:
         reply.see_head(answer.head)
         self._taps.append(answer)
 
-    def sent(self, offer: str, started_ms: float, request: UpstreamRequest) -> None:
-        """What an attempt sends."""
+    def sent(self, offer: str, started_ms: float, request: UpstreamRequest, keys: Iterable[str]) -> None:
+        """What an attempt sends. `keys` are its account's: a provider may repeat them, and the answer to the caller then, too."""
+        self._secrets.update(keys)
         tap = Tap("provider_request", self._policy, self._now_s, offer, started_ms)
         origin = request.origin
         where = "" if origin.unix_path else f"{origin.scheme}://{origin.host}:{origin.port}"
@@ -171,7 +173,7 @@ class Capture:
         """All of it, so far."""
         exchange = self._exchange
         bodies = tuple(tap.body(exchange.received_at) for tap in self._taps)
-        return Captured(exchange.id, exchange.key_id, exchange.received_ms, bodies)
+        return Captured(exchange.id, exchange.key_id, exchange.received_ms, bodies, tuple(self._secrets))
 
 
 class Tapped:

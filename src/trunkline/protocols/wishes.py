@@ -164,7 +164,8 @@ def _routing(provider: _Provider) -> tuple[tuple[str, ...], str]:
             'A `provider.routing` of type "order" needs `providers`, e.g. ["openai", "azure"].',
             param="provider.routing.providers",
         )
-    if kind == "priority" and routing.primary_factor is None:
+    # `llm-zenmux` sends "priority" with `providers` and no factor: then it is their order that is meant.
+    if kind == "priority" and routing.primary_factor is None and not routing.providers:
         raise InvalidParams(
             f'A `provider.routing` of type "priority" needs `primary_factor`: {_listed(_FACTORS)}.',
             param="provider.routing.primary_factor",
@@ -176,6 +177,8 @@ def _routing(provider: _Provider) -> tuple[tuple[str, ...], str]:
 def _fallbacks(value: str | list[str] | bool | None) -> tuple[dict[str, str], bool]:
     """Models to fall back to with their places, and whether that of the settings may be added. `false` wants none at all."""
     where = "provider.fallback"
+    # As text it comes from command lines, where it means the same.
+    value = {"true": True, "false": False}.get(value, value) if isinstance(value, str) else value
     if isinstance(value, str):
         return dict.fromkeys(_names([value], where), where), True
     if isinstance(value, list):

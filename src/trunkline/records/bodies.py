@@ -3,11 +3,12 @@
 In: `[capture]`. Out: `Captured`, the views of one request's bodies: the caller's request, what each attempt sent and got, the answer.
 """
 
+from collections.abc import Sequence
 from typing import Literal
 
 import msgspec
 
-from trunkline.records.redaction import Rule, scrubbed_stream, scrubbed_text
+from trunkline.records.redaction import Rule, literal_rules, scrubbed, scrubbed_text
 
 View = Literal["client_request", "provider_request", "provider_answer", "client_answer"]
 MARGIN_BYTES = 1024
@@ -54,13 +55,18 @@ class Body(msgspec.Struct, frozen=True, array_like=True, omit_defaults=True):
         return f"Body({self.view}, {self.size_bytes} bytes)"
 
 
-class Captured(msgspec.Struct, frozen=True, array_like=True):
+class Captured(msgspec.Struct, frozen=True, array_like=True, omit_defaults=True):
     """The views of one request."""
 
     id: str
     key_id: str
     received_ms: float
     bodies: tuple[Body, ...] = ()
+    secrets: tuple[str, ...] = ()
+    """The keys that its attempts went with: `redacted` takes them out of all views, and forgets them, so they are never stored."""
+
+    def __repr__(self) -> str:
+        return f"Captured({self.id}, {self.bodies})"
 
     @property
     def day(self) -> int:
@@ -75,22 +81,20 @@ class Captured(msgspec.Struct, frozen=True, array_like=True):
 
 def redacted(captured: Captured, policy: CapturePolicy) -> Captured:
     """Without what the rules find, cut to the cap. Run before anything is stored."""
-    return msgspec.structs.replace(captured, bodies=tuple(_redacted(body, policy) for body in captured.bodies))
+    rules = (*literal_rules(captured.secrets), *policy.rules)
+    bodies = tuple(_redacted(body, rules, policy.max_bytes) for body in captured.bodies)
+    return msgspec.structs.replace(captured, bodies=bodies, secrets=())
 
 
-def _redacted(body: Body, policy: CapturePolicy) -> Body:
-    headers = tuple((name, scrubbed_text(value, policy.rules)) for name, value in body.headers)
+def _redacted(body: Body, rules: Sequence[Rule], max_bytes: int) -> Body:
+    headers = tuple((name, scrubbed_text(value, rules)) for name, value in body.headers)
+    target = scrubbed_text(body.target, rules)
     if body.data is None:
-        return msgspec.structs.replace(body, headers=headers)
+        return msgspec.structs.replace(body, headers=headers, target=target)
     # surrogateescape: what is no UTF-8 comes back as it was.
-    text = body.data.decode("utf-8", "surrogateescape")
-    text = scrubbed_text(text, policy.rules)
-    if _is_stream(text):
-        text = scrubbed_stream(text, policy.rules)
+    text = scrubbed(body.data.decode("utf-8", "surrogateescape"), rules)
     data = text.encode("utf-8", "surrogateescape")
-    cut = body.is_cut or len(data) > policy.max_bytes
-    return msgspec.structs.replace(body, headers=headers, data=data[: policy.max_bytes], is_cut=cut)
-
-
-def _is_stream(text: str) -> bool:
-    return text.startswith(("data:", "event:", ":", "id:")) or "\ndata:" in text[:4096]
+    # Of one that was cut, half a secret may stand in the margin, also where much before it was taken out.
+    room = min(max_bytes, len(data) - MARGIN_BYTES) if body.is_cut else max_bytes
+    cut = body.is_cut or len(data) > max_bytes
+    return msgspec.structs.replace(body, headers=headers, target=target, data=data[: max(room, 0)], is_cut=cut)

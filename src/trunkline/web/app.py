@@ -4,7 +4,7 @@ Pages make no request to anyone but this address, and a strict policy says so to
 """
 
 from pathlib import Path
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
@@ -122,11 +122,24 @@ async def _on_surprise(request: Request, error: Exception) -> Response:
 async def _on_nobody(request: Request, error: Exception) -> Response:
     """Off to signing in, and back afterwards; a part of a page that was asked for by htmx takes the whole page along."""
     del error
-    back = quote(f"{request.url.path}{'?' + request.url.query if request.url.query else ''}", safe="")
-    where = f"/sign-in?next={back if request.method == 'GET' else ''}"
     if "hx-request" in request.headers:
-        return Response(status_code=403, headers={"hx-redirect": where})
-    return RedirectResponse(where, 303)
+        shown = quote(_page_shown(request), safe="")
+        return Response(status_code=403, headers={"hx-redirect": f"/sign-in?next={shown}"})
+    back = quote(_path_and_query(request.url.path, request.url.query), safe="")
+    return RedirectResponse(f"/sign-in?next={back if request.method == 'GET' else ''}", 303)
+
+
+def _page_shown(request: Request) -> str:
+    """Path and query of the page whose part htmx asked for (https://htmx.org/reference/#request_headers): this site's, whatever host it says."""
+    try:
+        shown = urlsplit(request.headers.get("hx-current-url", ""))
+    except ValueError:
+        return ""
+    return _path_and_query(shown.path, shown.query)
+
+
+def _path_and_query(path: str, query: str) -> str:
+    return f"{path}?{query}" if query else path
 
 
 class SecureHeaders:

@@ -94,11 +94,6 @@ def exact_usd(pico_usd: int | None) -> str | None:
     return None if pico_usd is None else usd(pico_usd)
 
 
-def seen_usd(pico_usd: int | None) -> str:
-    """For people; the sign stands before the dollar."""
-    return f"-{format.usd(-pico_usd)}" if pico_usd is not None and pico_usd < 0 else format.usd(pico_usd)
-
-
 async def _shown(console: Console, wanted: Asked, listed: Listed) -> Shown:
     """What was billed, or by kind of token what is worked out."""
     if wanted.by != "type":
@@ -162,7 +157,7 @@ def _before_column(found: Shown) -> Column[Group]:
 
 
 def _money(heading: str, pico_usd: Callable[[Group], int | None], note: str = "", head: str = "") -> Column[Group]:
-    return Column(heading, lambda row: exact_usd(pico_usd(row)), lambda row: seen_usd(pico_usd(row)), note, head)
+    return Column(heading, lambda row: exact_usd(pico_usd(row)), lambda row: format.usd(pico_usd(row)), note, head)
 
 
 def _items(used: Use) -> int:

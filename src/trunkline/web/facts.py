@@ -147,3 +147,8 @@ def _is_plain(line: PriceLine) -> bool:
 
 def _holds(line: PriceLine, today: str) -> bool:
     return (line.valid_from is None or line.valid_from <= today) and (line.valid_to is None or line.valid_to > today)
+
+
+def made_up_since(until_ms: int | None, start_ms: float) -> int | None:
+    """Until when what is shown from `start_ms` on is made up; None where none of it is."""
+    return until_ms if until_ms is not None and start_ms < until_ms else None

@@ -17,7 +17,8 @@ def count(value: float | None) -> str:
     # What would be rounded up to a thousand of its unit is one of the next.
     for size, letter in _LARGE:
         if abs(value) >= size * 0.99995:
-            return f"{_digits(value / size)}{letter}"
+            short = value / size
+            return f"{short:,.0f}{letter}" if abs(short) >= 1000 else f"{_digits(short)}{letter}"
     return f"{value:,.0f}" if float(value).is_integer() else _digits(value)
 
 
@@ -30,12 +31,14 @@ def usd(pico_usd: int | None) -> str:
     """Pico-USD as dollars: cents from a cent up, else three significant digits."""
     if pico_usd is None:
         return NONE
+    if pico_usd < 0:
+        return f"-{usd(-pico_usd)}"
     dollars = pico_usd / _PICO
     if dollars == 0:
         return "$0"
-    if abs(dollars) >= 1_000_000:
+    if dollars >= 1_000_000:
         return f"${count(dollars)}"
-    if abs(dollars) >= 0.01:
+    if dollars >= 0.01:
         return f"${dollars:,.2f}"
     return "$" + f"{dollars:.12f}"[: _significant(dollars) + 2].rstrip("0")
 

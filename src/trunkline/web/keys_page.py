@@ -5,7 +5,7 @@ The rules are those of the API (`api.management.keys`): this is a face for them.
 
 import asyncio
 from collections.abc import Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
 import msgspec
 from fastapi import APIRouter, Request, Response
@@ -145,10 +145,10 @@ def _lifetime_s(form: Mapping[str, str], now_ms: float) -> int | None:
     until, expires = form.get("until", "").strip(), form.get("expires", "")
     if until:
         try:
-            end = datetime.strptime(until, "%Y-%m-%d").replace(tzinfo=UTC) + timedelta(days=1)
+            last = datetime.strptime(until, "%Y-%m-%d").replace(tzinfo=UTC)
         except ValueError:
             raise ValueError(f"The last day is a date such as 2027-01-31, not {until[:40]!r}.") from None
-        left_s = int(end.timestamp() - now_ms / 1000)
+        left_s = int(last.timestamp() + DAY_S - now_ms / 1000)
         if left_s <= 0:
             raise ValueError(f"The last day, {until}, is over.")
         return left_s

@@ -131,7 +131,7 @@ async def body(
     text = "" if one.data is None else one.data.decode("utf-8", "replace")
     if plain:
         return PlainTextResponse(text, headers={"cache-control": "no-store"})
-    pretty = _pretty(one.data)
+    pretty = await asyncio.to_thread(_pretty, one.data)
     shown = {"body": one, "text": pretty[:MAX_SHOWN_CHARS], "left_out": max(0, len(pretty) - MAX_SHOWN_CHARS)}
     return pages_of(request).page(request, "log_body.html", {**shown, "plain": f"{PATH}/{id}/bodies/{number}?plain=1"})
 

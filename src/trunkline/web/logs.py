@@ -5,6 +5,7 @@ Query names, by which other pages lead here: `from`, `to` (ISO 8601 in UTC, or U
 """
 
 import datetime
+from collections.abc import Sequence
 from typing import Annotated, Any
 from urllib.parse import urlencode
 
@@ -13,18 +14,25 @@ from fastapi import APIRouter, Depends, Query, Request, Response
 from starlette.exceptions import HTTPException
 from starlette.responses import RedirectResponse
 
-from trunkline.accounts.keys import MASTER_ID
+from trunkline.accounts.keys import MASTER_ID, ApiKey
 from trunkline.api.management.access import ConsoleOf
 from trunkline.api.management.console import Console
 from trunkline.records.types import Record
+from trunkline.storage.backfill import made_up_until_ms
 from trunkline.storage.logs import LogFilter, Logs, Place, placed, written
+from trunkline.web.facts import made_up_since
 from trunkline.web.log_rows import OUTCOMES, LogRow, log_row
 from trunkline.web.render import pages_of
 from trunkline.web.session import PlatformReader
+from trunkline.web.use_page import key_choices
 
 ROWS = 50
 TAIL_MOST = 400
 """Rows that the tail adds before the page is loaded anew."""
+MOST_WHOLE = 2**63 - 1
+"""https://www.sqlite.org/datatype3.html: a larger whole number the store cannot take."""
+LATEST_MS = 253_402_300_799_000.0
+"""The last second of the year 9999: dates end there."""
 PATH = "/platform/logs"
 PROTOCOLS = {
     "openai.chat": "OpenAI Chat Completions",
@@ -108,8 +116,8 @@ async def tail(
     console: ConsoleOf,
     reader: PlatformReader,
     asked: AskedOf,
-    mark: Annotated[int, Query(ge=0)] = 0,
-    shown: Annotated[int, Query(ge=0)] = 0,
+    mark: Annotated[int, Query(ge=0, le=MOST_WHOLE)] = 0,
+    shown: Annotated[int, Query(ge=0, le=MOST_WHOLE)] = 0,
     paused: bool = False,
 ) -> Response:
     """What was stored after `mark`, as rows to stand above the others; paused: nothing, until somebody goes on."""
@@ -133,7 +141,11 @@ def logs_of(console: Console) -> Logs:
 
 async def key_names(console: Console) -> dict[str, str]:
     """Id -> name, of every key that there is."""
-    return {MASTER_ID: "master key", **{key.id: key.name for key in await console.store.list_keys()}}
+    return _names_of(await console.store.list_keys())
+
+
+def _names_of(keys: Sequence[ApiKey]) -> dict[str, str]:
+    return {MASTER_ID: "master key", **{key.id: key.name for key in keys}}
 
 
 async def _shown(console: Console, asked: Asked, after: str, before: str) -> dict[str, Any]:
@@ -149,6 +161,7 @@ async def _shown(console: Console, asked: Asked, after: str, before: str) -> dic
     else:
         page = await store.older(asked.wanted, ROWS, back)
     rows = [log_row(record) for record in page.records]
+    keys, made_up_ms = await console.store.list_keys(), await made_up_until_ms(console.store)
     first = Place(page.records[0].received_ms, page.records[0].id) if page.records else None
     last = Place(page.records[-1].received_ms, page.records[-1].id) if page.records else None
     older = last if ahead is not None else page.more
@@ -157,7 +170,10 @@ async def _shown(console: Console, asked: Asked, after: str, before: str) -> dic
         "rows": rows,
         "asked": asked,
         "said": asked.fields,
-        "keys": await key_names(console),
+        "times": {name: _minute(asked.wanted, name) if name in asked.fields else "" for name in ("from", "to")},
+        "keys": _names_of(keys),
+        "key_choices": key_choices(keys, console.now_ms(), asked.wanted.key_id),
+        "made_up_until_ms": made_up_since(made_up_ms, last.received_ms) if last else None,
         "providers": sorted({offer.provider for model in console.catalog.models.values() for offer in model.offers}),
         "models": _models(console, rows),
         "protocols": PROTOCOLS,
@@ -195,17 +211,17 @@ def _placed(text: str) -> Place | None:
     if not text:
         return None
     place = placed(text)
-    if place is None:
+    if place is None or not 0 <= place.received_ms <= LATEST_MS:
         raise HTTPException(400, "This place in the logs cannot be read: begin at the newest.")
     return place
 
 
 def _time(text: str, name: str) -> float | None:
-    """Unix milliseconds. Raises 400."""
+    """Unix milliseconds, within what a date can be. Raises 400."""
     if not text:
         return None
     if text.isascii() and text.isdecimal() and len(text) <= 15:
-        return float(text)
+        return min(float(text), LATEST_MS)
     try:
         at = datetime.datetime.fromisoformat(text.replace(" ", "+"))
     except ValueError:
@@ -213,4 +229,11 @@ def _time(text: str, name: str) -> float | None:
             400,
             f"`{name}` is no time: {text[:40]!r}. Write one as 2026-11-24 or 2026-11-24T15:30 (UTC), or Unix milliseconds.",
         ) from None
-    return (at if at.tzinfo else at.replace(tzinfo=datetime.UTC)).timestamp() * 1000
+    unix_ms = (at if at.tzinfo else at.replace(tzinfo=datetime.UTC)).timestamp() * 1000
+    return min(max(unix_ms, 0.0), LATEST_MS)
+
+
+def _minute(wanted: LogFilter, name: str) -> str:
+    """As an input of a local date and time takes it (https://html.spec.whatwg.org/#valid-local-date-and-time-string), in UTC."""
+    unix_ms = wanted.from_ms if name == "from" else wanted.to_ms
+    return "" if unix_ms is None else f"{datetime.datetime.fromtimestamp(unix_ms / 1000, datetime.UTC):%Y-%m-%dT%H:%M}"

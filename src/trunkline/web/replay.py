@@ -3,6 +3,8 @@
 In: the request's id. Out: a page; its script sends the request through the data plane, as any client does, with the session's key.
 """
 
+import asyncio
+
 from fastapi import APIRouter, Request, Response
 from starlette.exceptions import HTTPException
 
@@ -28,7 +30,7 @@ async def replay(request: Request, id: str, console: ConsoleOf, reader: Platform
     asked = None if captured is None else captured.bodies[0]
     if captured is None or asked is None or asked.data is None or asked.is_cut:
         raise HTTPException(404, "The body of this request was not captured whole, so it cannot be sent again.")
-    said = conversation_of(record, captured)
+    said = await asyncio.to_thread(conversation_of, record, captured)
     shown = {
         "record": record,
         "row": log_row(record),

@@ -25,8 +25,10 @@ PROTOCOLS = (
     ("anthropic.messages", "Anthropic Messages"),
     ("gemini", "Gemini"),
 )
-MAX_PROMPT_TOKENS = 2_000_000
+MAX_PROMPT_TOKENS = 200_000
+"""So much is a megabyte, about as much as the data plane should count at a click."""
 MAX_ANSWER_TOKENS = 1_000_000
+MAX_DIGITS = 9
 WORD = "word "
 """About a token."""
 PICTURE = "data:image/png;base64,iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
@@ -225,9 +227,11 @@ def _pasted(asked: Asked) -> bytes:
 
 def _number(text: str, what: str, least: int, most: int) -> int:
     plain = text.replace(",", "").replace("_", "").replace(" ", "")
-    if not (plain.isascii() and plain.isdecimal()) or not least <= int(plain[:12]) <= most:
+    digits = plain.lstrip("0")
+    is_number = plain.isascii() and plain.isdecimal() and len(digits) <= MAX_DIGITS
+    if not is_number or not least <= int(digits or "0") <= most:
         raise UnaskableError(f"{what}: {text[:40]!r} is no number of tokens from {least} to {most:,}.")
-    return int(plain)
+    return int(digits)
 
 
 def _names(text: str) -> list[str]:

@@ -17,9 +17,11 @@ from starlette.exceptions import HTTPException
 from trunkline.api.management.access import ConsoleOf, console_of
 from trunkline.api.management.console import Console
 
-COOKIE = "trunkline_session"
+COOKIE = "trunkline_session_{port}"
+"""Browsers keep cookies by host alone: gateways at other ports of it have their own (https://www.rfc-editor.org/rfc/rfc6265#section-8.5)."""
 HOLDS_MS = 12 * 3_600_000
 MAX_FORM_BYTES = 256 * 1024
+MAX_FORM_FIELDS = 200
 TRIES = 10
 MAX_ADDRESSES = 1_000
 TRIES_WITHIN_MS = 60_000
@@ -99,7 +101,7 @@ class Sessions:
     def reader(self, console: Console, cookie: str) -> Reader:
         """Whose cookie it is."""
         body, _, signature = cookie.partition(".")
-        if not body or not hmac.compare_digest(signature, _sign(console, "session", body)):
+        if not body or not hmac.compare_digest(signature.encode(), _sign(console, "session", body).encode()):
             return NOBODY
         try:
             found = _decoder.decode(base64.urlsafe_b64decode(body))
@@ -125,8 +127,14 @@ def sessions_of(request: Request) -> Sessions:
 
 def reader_of(request: Request) -> Reader:
     """Who reads; nobody where no valid cookie came."""
-    cookie = request.cookies.get(COOKIE, "")
-    return sessions_of(request).reader(console_of(request), cookie) if cookie else NOBODY
+    console = console_of(request)
+    cookie = request.cookies.get(cookie_name(console), "")
+    return sessions_of(request).reader(console, cookie) if cookie else NOBODY
+
+
+def cookie_name(console: Console) -> str:
+    """Of this gateway's sessions."""
+    return COOKIE.format(port=console.settings.server.port)
 
 
 def open_page(request: Request, console: ConsoleOf) -> Reader:
@@ -156,7 +164,10 @@ async def form_of(request: Request) -> dict[str, str]:
         body += piece
         if len(body) > MAX_FORM_BYTES:
             raise HTTPException(413, "The form is too large.")
-    return dict(parse_qsl(body.decode("utf-8", "replace"), keep_blank_values=True, max_num_fields=200))
+    try:
+        return dict(parse_qsl(body.decode("utf-8", "replace"), keep_blank_values=True, max_num_fields=MAX_FORM_FIELDS))
+    except ValueError:
+        raise HTTPException(400, f"The form has more than {MAX_FORM_FIELDS} fields.") from None
 
 
 FormFields = Annotated[dict[str, str], Depends(form_of)]
@@ -173,10 +184,17 @@ def changing(request: Request, form: FormFields) -> Reader:
 
 def set_cookie(response: Response, request: Request, value: str) -> None:
     """Not for scripts, not from other sites; over TLS alone where this address has it."""
-    secure = request.headers.get("x-forwarded-proto") == "https" or console_of(request).settings.address.startswith(
-        "https:"
+    console = console_of(request)
+    secure = request.headers.get("x-forwarded-proto") == "https" or console.settings.address.startswith("https:")
+    response.set_cookie(
+        cookie_name(console),
+        value,
+        max_age=HOLDS_MS // 1000,
+        path="/",
+        httponly=True,
+        samesite="lax",
+        secure=secure,
     )
-    response.set_cookie(COOKIE, value, max_age=HOLDS_MS // 1000, path="/", httponly=True, samesite="lax", secure=secure)
 
 
 OpenReader = Annotated[Reader, Depends(open_page)]

@@ -5,7 +5,7 @@ from starlette.responses import RedirectResponse
 
 from trunkline.api.management.access import ConsoleOf
 from trunkline.web.render import pages_of
-from trunkline.web.session import COOKIE, ChangingReader, FormFields, reader_of, sessions_of, set_cookie
+from trunkline.web.session import ChangingReader, FormFields, cookie_name, reader_of, sessions_of, set_cookie
 from trunkline.web.session_key import end_session_key
 
 HOME = "/platform/logs"
@@ -38,7 +38,7 @@ async def signed_out(request: Request, console: ConsoleOf, reader: ChangingReade
     await end_session_key(console, reader)
     sessions_of(request).sign_out(reader, console.now_ms())
     answer = RedirectResponse("/", 303)
-    answer.delete_cookie(COOKIE, path="/")
+    answer.delete_cookie(cookie_name(console), path="/")
     return answer
 
 

@@ -14,6 +14,7 @@ from trunkline.api.management.access import ConsoleOf
 from trunkline.api.management.console import Console
 from trunkline.records.figures import DAY_S, HOUR_S
 from trunkline.records.incidents import BELOW, LEAST, LEAST_FAILED, Incident, edges, incidents
+from trunkline.storage.backfill import made_up_until_ms
 from trunkline.storage.ladder import Span
 from trunkline.storage.outcomes import Outcomes, OutcomesOverTime
 from trunkline.storage.rollups import KEEP_MINUTES_S
@@ -88,8 +89,8 @@ async def status(request: Request, console: ConsoleOf, _: OpenReader, days: str 
         return pages_of(request).page(request, "status_offers.html", {"offers": offers})
     chosen = _range(days)
     past = past_of(request)
-    lines, incidents_told = await asyncio.gather(
-        provider_lines(console, past, names, provider), told(console, past, chosen)
+    lines, incidents_told, made_up_ms = await asyncio.gather(
+        provider_lines(console, past, names, provider), told(console, past, chosen), made_up_until_ms(console.store)
     )
     ongoing = [one for one in incidents_told if one.incident.ongoing]
     shown = {
@@ -108,6 +109,7 @@ async def status(request: Request, console: ConsoleOf, _: OpenReader, days: str 
         "below": BELOW,
         "least": LEAST,
         "least_failed": LEAST_FAILED,
+        "made_up_until_ms": facts.made_up_since(made_up_ms, uptime.days(now_s(console), DAYS).start_s * 1000),
     }
     return pages_of(request).page(request, "status.html", shown)
 
@@ -258,6 +260,7 @@ def _joined(spans: Sequence[Span]) -> list[Span]:
 def _range(text: str) -> int:
     if not text:
         return FIRST_RANGE
-    if text.isascii() and text.isdecimal() and int(text) in dict(RANGES):
-        return int(text)
+    known = {str(days): days for days, _ in RANGES}
+    if text in known:
+        return known[text]
     raise HTTPException(400, f"days={text[:60]} means nothing here. There are: 7, 30, 90.")

@@ -8,11 +8,13 @@ from urllib.parse import urlencode
 from fastapi import Response
 from starlette.exceptions import HTTPException
 
-from trunkline.accounts.keys import MASTER_ID, is_valid
+from trunkline.accounts.keys import MASTER_ID, ApiKey, is_valid
 from trunkline.api.management.console import Console
 from trunkline.pricing.money import usd
+from trunkline.storage.backfill import made_up_until_ms
 from trunkline.storage.ladder import Span
 from trunkline.web.columns import Cell, Column, csv_answer, csv_file
+from trunkline.web.facts import made_up_since
 from trunkline.web.use import DRAWN, PROTOCOLS, Group, Shown, change, chart, key_names, part
 from trunkline.web.use_query import PRESETS, Asked, iso_minute
 
@@ -68,6 +70,7 @@ async def common(console: Console, found: Shown, seen: Callable[[int], str], sca
         "colour": colours(found),
         "narrower": lambda group: narrower(asked, group),
         "choices": await filter_choices(console, asked),
+        "made_up_until_ms": made_up_since(await made_up_until_ms(console.store), asked.span.start_s * 1000),
         "table_csv": asked.link(format="csv"),
         "time_csv": asked.link(format="csv", part="time"),
     }
@@ -101,8 +104,6 @@ async def filter_choices(console: Console, asked: Asked) -> dict[str, list[tuple
     """Filter -> values and words to choose from; what is chosen is always among them."""
     now_ms, today = console.now_ms(), console.today()
     keys = await console.store.list_keys()
-    key_name = key_names(keys)
-    usable = [key.id for key in keys if is_valid(key, now_ms)][:MOST_CHOICES]
     models = [model.slug for model in console.catalog.models.values() if console.state.callable_offers(model, today)]
     offered = {offer.provider for slug in models for offer in console.catalog.models[slug].offers}
     providers = console.catalog.providers
@@ -110,13 +111,22 @@ async def filter_choices(console: Console, asked: Asked) -> dict[str, list[tuple
     found = {
         "model": [(slug, slug) for slug in sorted(models)[:MOST_CHOICES]],
         "provider": sorted(((slug, providers[slug].name) for slug in ready), key=lambda pair: pair[1].lower()),
-        "key": [*((id_, key_name(id_)) for id_ in usable), (MASTER_ID, key_name(MASTER_ID))],
+        "key": key_choices(keys, now_ms, asked.filters.get("key", "")),
         "protocol": list(PROTOCOLS.items()),
     }
     for name, value in asked.filters.items():
         if value not in dict(found[name]):
-            found[name].append((value, key_name(value) if name == "key" else value))
+            found[name].append((value, value))
     return found
+
+
+def key_choices(keys: Sequence[ApiKey], now_ms: float, chosen: str) -> list[tuple[str, str]]:
+    """Id and name of those that hold now, of the master key, and of what is chosen, whatever it is."""
+    key_name = key_names(keys)
+    ids = [*[key.id for key in keys if is_valid(key, now_ms)][:MOST_CHOICES], MASTER_ID]
+    if chosen and chosen not in ids:
+        ids.append(chosen)
+    return [(id_, key_name(id_)) for id_ in ids]
 
 
 def _span_words(span: Span, *, until_now: bool = False) -> str:

@@ -23,6 +23,7 @@ WIDTHS = {"hour": HOUR_S, "day": DAY_S}
 FILTERS = {"model": "model", "provider": "provider", "key": "key_id", "protocol": "protocol"}
 """Name in the query -> dimension of the rollups."""
 MOST_CHARS = 200
+FIRST_DAY = date(1970, 1, 1)
 
 
 class Choices(msgspec.Struct, frozen=True):
@@ -144,6 +145,8 @@ def _dates(query: Mapping[str, str], today: date) -> tuple[date, date]:
     first = _date(query.get("from"), "from") or last
     if last > today:
         raise _wrong(f"to is {last}, which is later than today in UTC, {today}.")
+    if first < FIRST_DAY:
+        raise _wrong(f"from is {first}, and days are counted from {FIRST_DAY}.")
     if first > last:
         raise _wrong(f"from is {first}, which is later than to, {last}.")
     if (last - first).days + 1 > MOST_DAYS:
@@ -187,7 +190,7 @@ def _day(unix_s: int) -> date:
 
 
 def _unix_s(day: date) -> int:
-    return (day - date(1970, 1, 1)).days * DAY_S
+    return (day - FIRST_DAY).days * DAY_S
 
 
 def _next_hour(now_s: int) -> int:

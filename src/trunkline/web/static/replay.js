@@ -1,12 +1,16 @@
 // Sends a captured request once more, as a stream, and writes the answer beside the first one. The answer's text only ever becomes text.
-import { sessionKey } from "./stream.js";
+import { GatewayError, endedSession, forgetSessionKey, keyWasRefused, sessionHasEnded, sessionKey } from "./stream.js";
 
 const form = document.getElementById("replay");
 const runs = document.getElementById("runs");
 const mostRuns = 4;
 
+// These lead elsewhere than to the model or offer that was chosen, or on from an answer that is not there.
+const leftOut = ["models", "provider", "previous_response_id", "model_routing_config"];
+
 // Where each protocol has the model, the wish for a stream, and the path.
-function prepared(body, target) {
+function prepared(captured, target) {
+  const body = Object.fromEntries(Object.entries(captured).filter(([name]) => !leftOut.includes(name)));
   const path = form.dataset.path;
   if (form.dataset.protocol === "gemini") {
     return { path: path.replace(/models\/.+$/, `models/${encodeURIComponent(target)}:streamGenerateContent?alt=sse`).replace(/publishers\/[^/]+\//, ""), body };
@@ -82,6 +86,12 @@ function figure(box, name, text) {
   box.querySelector(`[data-figure=${name}]`).textContent = text;
 }
 
+// The session gets another key at its next need.
+function renewed(error) {
+  forgetSessionKey();
+  return `The key of this session was refused (${error.message}). Run it again: it then gets another.`;
+}
+
 async function run(target) {
   const box = column(target);
   const state = box.querySelector(".state");
@@ -90,7 +100,8 @@ async function run(target) {
   const began = performance.now();
   let first = null, last = null, usage = null;
   try {
-    const kept = await fetch(form.dataset.body);
+    const kept = await fetch(form.dataset.body, { redirect: "manual" });
+    if (sessionHasEnded(kept)) throw endedSession();
     if (!kept.ok) throw new Error("The captured body is not kept any more.");
     const sent = prepared(JSON.parse(await kept.text()), target);
     const headers = { "content-type": "application/json", authorization: `Bearer ${await sessionKey()}` };
@@ -105,7 +116,8 @@ async function run(target) {
     }
     if (!response.ok) {
       const error = await response.json().catch(() => ({}));
-      throw new Error(error.error?.message ?? error[0]?.error?.message ?? `Status ${response.status}`);
+      const said = error.error ?? error[0]?.error ?? {};
+      throw new GatewayError(said.message ?? `Status ${response.status}`, { status: response.status, type: said.type });
     }
     state.textContent = `Answering · ${response.headers.get("x-trunkline-provider") ?? ""}`;
     for await (const event of events(response)) {
@@ -129,7 +141,7 @@ async function run(target) {
     state.textContent = `Done · ${response.headers.get("x-trunkline-provider") ?? ""}`;
   } catch (error) {
     figure(box, "total", seconds(performance.now() - began));
-    state.textContent = error.name === "AbortError" ? "Stopped" : error.message;
+    state.textContent = error.name === "AbortError" ? "Stopped" : keyWasRefused(error) ? renewed(error) : error.message;
     state.classList.toggle("alarm", error.name !== "AbortError");
   }
   box.querySelector(".stop").remove();

@@ -47,9 +47,19 @@ export function keyWasRefused(error) {
 
 async function askForKey() {
   const response = await reach(KEY_PATH, { method: "POST", headers: { "x-csrf-token": csrf(), accept: "application/json" }, redirect: "manual" });
-  if (response.type === "opaqueredirect" || response.status === 403) throw new GatewayError("Your session has ended. Sign in again, then repeat.", { status: 403 });
+  if (sessionHasEnded(response)) throw endedSession();
   if (!response.ok) throw await refusal(response);
   return response.json();
+}
+
+/** Whether a page's own address answered a fetch with `redirect: "manual"` by leading to signing in. */
+export function sessionHasEnded(response) {
+  return response.type === "opaqueredirect" || response.status === 403;
+}
+
+/** What to throw then. */
+export function endedSession() {
+  return new GatewayError("Your session has ended. Sign in again, then repeat.", { status: 403 });
 }
 
 function csrf() {
