@@ -127,6 +127,9 @@ def sessions_of(request: Request) -> Sessions:
 
 def reader_of(request: Request) -> Reader:
     """Who reads; nobody where no valid cookie came."""
+    if not request.cookies:
+        # The page of a fault of ours must stand, whatever is missing.
+        return NOBODY
     console = console_of(request)
     cookie = request.cookies.get(cookie_name(console), "")
     return sessions_of(request).reader(console, cookie) if cookie else NOBODY
