@@ -54,6 +54,10 @@ faults: $(VENV)/.dev  ## ten minutes at 200 requests a second over providers of 
 crash: $(VENV)/.dev  ## kill -9 under load, again and again: no record may be lost
 	$(BIN)/python -m bench.crash --rounds 20
 
+.PHONY: crash-cluster
+crash-cluster: $(VENV)/.dev $(VENV)/.debian  ## the same over gateways, PostgreSQL and Redis behind nginx, 50 times
+	$(BIN)/python -m bench.crash_cluster --rounds 50
+
 .PHONY: test-clients
 test-clients: $(VENV)/.dev  ## real client programs against the gateway (fetches them from their registries)
 	$(PYTEST) tests/clients -m 'clients or not clients'
@@ -92,5 +96,5 @@ $(VENV)/.dev: requirements/dev.lock pyproject.toml | $(BIN)/python
 	@touch $@ $(VENV)/.run
 
 $(VENV)/.debian: scripts/debian.py | $(BIN)/python
-	@$(BIN)/python scripts/debian.py chromium nginx
+	@$(BIN)/python scripts/debian.py chromium nginx postgresql redis
 	@touch $@

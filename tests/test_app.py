@@ -13,12 +13,12 @@ import pytest
 from tests.fakes.services import gateway_of
 from trunkline.app import Readiness, Reload
 from trunkline.errors import StoreError
-from trunkline.execution.gateway import Clock
+from trunkline.execution.gateway import Clock, Snapshot
 from trunkline.execution.transport.client import HttpTransport
 from trunkline.execution.transport.options import TransportOptions
 from trunkline.records.types import Intent
 from trunkline.records.writer import RecordWriter
-from trunkline.settings import load_settings
+from trunkline.settings import Settings, load_settings
 from trunkline.snapshot import build_with_servers
 
 DEADLINE_S = 20.0
@@ -63,7 +63,11 @@ class Running:
         self.gateway = gateway_of(build_with_servers(settings, {}), clock, sink=writer)
         self.at_taking_over: list[set[str]] = []
         self.log = Log()
-        self.reload = Reload(self.gateway, settings, lambda _: self.at_taking_over.append(self.models), self.log)
+        self.reload = Reload(self.put, settings, lambda _: self.at_taking_over.append(self.models), self.log)
+
+    def put(self, snapshot: Snapshot, settings: Settings) -> None:
+        del settings
+        self.gateway.snapshot = snapshot
 
     @property
     def models(self) -> set[str]:

@@ -22,12 +22,14 @@ ALLOWED = {
     "pricing": {"ir", "catalog.types", "errors"},
     "routing": {"ir", "errors", "catalog.types", "records.types"},
     "accounts": {"ir", "errors", "pricing.types", "records.types"},
-    "records": {"ir", "errors", "pricing.types"},
+    "records": {"ir", "errors", "pricing.types", "pricing.money"},
     "catalog": {"errors", "providers.urls"},
+    "shared": {"accounts", "errors"},
+    "reconcile": {"errors", "records.types"},
 }
 # Only these may import the key.
 ONLY_FROM = {
-    "storage": {"app", "api.management", "web", "cli", "storage"},
+    "storage": {"app", "following", "api.management", "web", "cli", "storage"},
     "app": set(),
 }
 NEVER = {"web": {"protocols", "providers"}}

@@ -63,3 +63,36 @@ def test_bodies_are_not_captured_unless_asked_for(tmp_path) -> None:
 def test_what_capture_does_not_take_is_told(tmp_path, text, told) -> None:
     with pytest.raises(ConfigError, match=re.escape(told)):
         loaded(tmp_path, f"[capture]\n{text}")
+
+
+OIDC = '[auth.oidc]\nissuer = "https://login.example.com"\nclient_id = "trunkline"\n'
+
+
+def test_accounts_of_another_provider_are_taken_with_a_secret_that_is_never_shown(tmp_path) -> None:
+    text = f'{OIDC}client_secret = "env:OIDC"\nallowed_domains = ["@Example.com"]\n'
+    file = tmp_path / "trunkline.toml"
+    file.write_text(text)
+    settings = load_settings(file, {"OIDC": "s3cret-of-oidc"})
+    oidc = settings.auth.oidc
+    assert oidc is not None
+    assert (oidc.client_secret, oidc.allowed_domains) == ("s3cret-of-oidc", ("example.com",))
+    assert "s3cret-of-oidc" not in repr(settings)
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        (OIDC.replace("https:", "http:"), "auth.oidc.issuer"),
+        (OIDC.replace("https://", ""), "auth.oidc.issuer"),
+        (OIDC.replace('client_id = "trunkline"', ""), "auth.oidc.client_id"),
+        (f'{OIDC}client_secret = "env:NOT_SET"', "auth.oidc.client_secret"),
+        (f"{OIDC}audience = 1", "auth.oidc.audience"),
+    ],
+)
+def test_what_is_wrong_with_it_is_told(tmp_path, text, told) -> None:
+    with pytest.raises(ConfigError, match=re.escape(told)):
+        loaded(tmp_path, text)
+
+
+def test_an_issuer_on_this_machine_needs_no_tls(tmp_path) -> None:
+    assert loaded(tmp_path, OIDC.replace("https://login.example.com", "http://127.0.0.1:9999")).auth.oidc is not None

@@ -87,7 +87,8 @@ FAULTS = [
     ("[server]\ntls_cert = 'a.pem'\ntls_key = 'b.pem'", "server", "a.pem, which is no file"),
     ("[server]\nmax_body_bytes = 1", "server.max_body_bytes", "greater than or equal to 1024"),
     ("server = 3", "server", "a section of its own"),
-    ("[store]\nurl = 'postgresql://db/x'", "store.url", 'use "sqlite:///trunkline.db"'),
+    ("[store]\nurl = 'mysql://db/x'", "store.url", '"postgresql://user:password@host:5432/database"'),
+    ("[store]\nurl = 'env:NOT_SET'", "store.url", "variable NOT_SET is not set"),
     ("[store]\nurl = 'trunkline.db'", "store.url", '"sqlite:///trunkline.db"'),
     ("[store]\nurl = 'sqlite:///:memory:'", "store.url", "must be a SQLite file"),
     ("[shared]\nurl = 'memcached://127.0.0.1'", "shared.url", '"redis://127.0.0.1:6379/0"'),
@@ -207,6 +208,7 @@ def test_no_secret_is_shown(load):
         f"[auth]\nmaster_key = '{SECRET} {SECRET}'",
         f"[auth]\nmaster_key = '{SECRET}'\n[server]\nport = 'x'",
         f"[shared]\nurl = 'memcached://:{SECRET}@127.0.0.1'",
+        f"[store]\nurl = 'mysql://u:{SECRET}@127.0.0.1/x'",
         f"[providers.acme]\napi_key = ['{SECRET}']",
         f"[providers.acme]\napi_keys = '{SECRET}'",
     ],
@@ -324,12 +326,38 @@ def test_a_provider_that_a_later_file_switches_on_has_the_key_of_the_earlier(loa
     assert "acme" not in load().provider_keys
 
 
+def test_the_store_may_be_named_by_a_variable_that_holds_its_password(load):
+    url = "postgresql://trunkline:hunter2@db.example.com/trunkline"
+    settings = load("[store]\nurl = 'env:DATABASE_URL'", DATABASE_URL=url)
+    assert settings.store.url == url
+    assert settings.store.is_postgres
+    assert "hunter2" not in f"{settings!r} {settings.store!r} {settings.store}"
+
+
+def test_what_a_variable_says_of_the_store_is_checked_and_not_shown(load):
+    with pytest.raises(ConfigError, match=r"store\.url.*must be a SQLite file") as caught:
+        load("[store]\nurl = 'env:DATABASE_URL'", DATABASE_URL="mysql://u:hunter2@db/x")
+    assert "hunter2" not in str(caught.value)
+
+
+def test_a_gateway_on_postgresql_keeps_its_own_files_in_the_working_directory(load, tmp_path):
+    settings = load("[store]\nurl = 'postgresql://u@db/x'")
+    names = {settings.secrets_path.name, settings.pid_path.name, settings.store.spool_path.name}
+    assert names == {"trunkline.secrets", "trunkline.pid", "trunkline.spool"}
+    assert settings.secrets_path.parent == tmp_path
+    named = load("[store]\nurl = 'postgresql://u@db/x'\nsecrets_file = '/run/s'\nspool_dir = '/var/spool/t'")
+    assert (named.secrets_path, named.store.spool_path) == (Path("/run/s"), Path("/var/spool/t"))
+
+
 CHANGES = {
     "server.drain_s": "[server]\ndrain_s = 1",
     "server.trusted_proxies": "[server]\ntrusted_proxies = ['10.0.0.0/8']",
     "server.host": "[server]\nhost = '127.0.0.2'",
     "server.port": "[server]\nport = 1",
     "store.url": "[store]\nurl = 'sqlite:///other.db'",
+    "store.spool_max_mb": "[store]\nspool_max_mb = 1",
+    "store.spool_dir": "[store]\nspool_dir = '/s'",
+    "store.secrets_file": "[store]\nsecrets_file = '/s/secrets'",
     "shared.url": "[shared]\nurl = 'redis://127.0.0.1'",
     "embedded.idle_stop_s": "[embedded]\nidle_stop_s = 1",
     "embedded.cache_dir": "[embedded]\ncache_dir = '/c'",

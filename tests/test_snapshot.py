@@ -5,11 +5,13 @@ from typing import Any
 
 import pytest
 
+from trunkline.accounts.keys import ApiKey
+from trunkline.accounts.stored_keys import StoredKey
 from trunkline.cli.findings import callable_models
 from trunkline.errors import ConfigError
 from trunkline.providers.accounts import Account
 from trunkline.settings import load_settings
-from trunkline.snapshot import build, build_with_servers
+from trunkline.snapshot import build, build_with_servers, with_stored
 
 SECRET = "sk-very-secret-0123456789"
 QUIET = "[embedded]\nenabled = false\n"
@@ -114,3 +116,61 @@ def test_a_model_of_the_routing_settings_that_there_is_not_is_an_error_with_its_
         ConfigError, match=rf"routing\.{key}: there is no model 'openai/o4-mni'; did you mean openai/o4-mini"
     ):
         built(f"[routing]\n{line}\n")
+
+
+@pytest.fixture
+def whose(built, tmp_path: Path):
+    """Keys of the provider `gpu` for everyone, an organisation, a member, with these in the store."""
+
+    def whose(*stored: StoredKey) -> dict[str, tuple[str, ...]]:
+        bare = built(GPU.format(key=SECRET))
+        settings = load_settings(tmp_path / "trunkline.toml", {"TRUNKLINE_CACHE": str(tmp_path / "cache")})
+        everyones, apart = with_stored(bare, settings, stored)
+
+        def keys(org_id: str, member_id: str = "") -> tuple[str, ...]:
+            key = ApiKey("key_1", "", "", "", 0, org_id=org_id, member_id=member_id)
+            return ((apart.of(key) if apart else None) or everyones).account("gpu").keys
+
+        return {
+            "default": keys("org_default"),
+            "alice": keys("org_default", "alice"),
+            "other": keys("org_2"),
+            "kim": keys("org_2", "kim"),
+            "third": keys("org_3"),
+        }
+
+    return whose
+
+
+def test_without_stored_keys_everyone_has_those_of_the_file(whose) -> None:
+    assert set(whose().values()) == {(SECRET,)}
+
+
+def test_a_stored_key_is_its_organisations_beside_those_of_the_file(whose) -> None:
+    found = whose(StoredKey("gpu", "a"), StoredKey("gpu", "b", "org_2"), StoredKey("gpu", "a"))
+    assert found["default"] == found["alice"] == (SECRET, "a")
+    assert found["other"] == found["kim"] == (SECRET, "b")
+    assert found["third"] == (SECRET,)
+
+
+def test_a_members_own_key_is_first_and_nobody_elses(whose) -> None:
+    found = whose(
+        StoredKey("gpu", "a"), StoredKey("gpu", "mine", member_id="alice"), StoredKey("gpu", "kims", "org_2", "kim")
+    )
+    assert found["alice"] == ("mine", SECRET, "a")
+    assert found["kim"] == ("kims", SECRET)
+    assert found["default"] == (SECRET, "a")
+    assert found["other"] == found["third"] == (SECRET,)
+
+
+def test_a_stored_key_of_a_provider_that_is_gone_changes_nothing(whose) -> None:
+    assert set(whose(StoredKey("gone", "a")).values()) == {(SECRET,)}
+
+
+def test_neither_key_nor_snapshot_shows_a_stored_secret(built, tmp_path: Path) -> None:
+    bare = built(GPU.format(key=SECRET))
+    settings = load_settings(tmp_path / "trunkline.toml", {"TRUNKLINE_CACHE": str(tmp_path / "cache")})
+    key = StoredKey("gpu", "sk-stored-0123456789", member_id="alice")
+    everyones, apart = with_stored(bare, settings, [key])
+    assert apart is not None
+    assert "sk-stored" not in repr(key) + repr(apart.of_owner["org_default", "alice"].accounts["gpu"]) + repr(everyones)

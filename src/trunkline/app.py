@@ -1,6 +1,6 @@
 """The composition root: settings -> services -> application, in one data-plane process. The only place that wires everything.
 
-Run by `trunkline serve` as `python -m trunkline.app --fd N --console PATH [--config FILE]`; the socket is bound and the store migrated by then.
+Run by `trunkline serve` as `python -m trunkline.app --fd N --folder PATH [--worker N] [--config FILE]`; the socket is bound and the store migrated by then.
 """
 
 import argparse
@@ -33,7 +33,7 @@ from trunkline.api.metrics import Metrics
 from trunkline.api.models import ModelList
 from trunkline.api.server import Limits, Server
 from trunkline.api.trusted_proxies import TrustedProxies
-from trunkline.cli.lifeline import end_with_parent
+from trunkline.cli.lifeline import Place, end_with_parent
 from trunkline.cli.logs import make_logger
 from trunkline.embedded.supervisor import LocalModels, LocalOptions
 from trunkline.embedded.transport import SmallModelTransport
@@ -49,23 +49,27 @@ from trunkline.execution.states import StoredStates
 from trunkline.execution.tokenizer import load as load_tokenizer
 from trunkline.execution.transport.client import HttpTransport
 from trunkline.execution.transport.options import TransportOptions
+from trunkline.following import Following, shared_state
+from trunkline.leaving import Leaving
 from trunkline.providers.google_tokens import GoogleTokens
 from trunkline.records.bodies import CapturePolicy
-from trunkline.records.recovery import recover
 from trunkline.records.redaction import rules_of
+from trunkline.records.types import Record
 from trunkline.records.watched import Watched, Watcher
 from trunkline.records.writer import RecordWriter
 from trunkline.routing.health import Health
 from trunkline.settings import ServerSettings, Settings, load_settings, taken_over
 from trunkline.snapshot import build, build_with_servers, local_layers
-from trunkline.storage.bodies import Bodies, WithBodies, bodies_folder
+from trunkline.storage.bodies import Bodies, WithBodies
+from trunkline.storage.body_files import days_of
 from trunkline.storage.cipher import Cipher
+from trunkline.storage.credential_cipher import CredentialCipher
+from trunkline.storage.credentials_sync import CredentialFeed
+from trunkline.storage.gateway_store import WritingPlace, opened
 from trunkline.storage.kept import KeptReader
 from trunkline.storage.keys_sync import KeyFeed
 from trunkline.storage.live_figures import LiveFigures
-from trunkline.storage.sqlite_batch import SqliteBatch
-from trunkline.storage.url import sqlite_path
-from trunkline.storage.writer_claim import WriterClaim
+from trunkline.stored import StoredKeys
 from trunkline.telemetry.counters import Counters
 
 KEY_POLL_S = 0.5
@@ -83,23 +87,25 @@ def main(arguments: Sequence[str] | None = None) -> int:
         prog="trunkline.app", description="One data-plane process; started by `trunkline serve`."
     )
     parser.add_argument("--fd", type=int, required=True, help="listening socket")
-    parser.add_argument("--console", required=True, help="unix socket of the console process")
+    parser.add_argument("--folder", type=Path, required=True, help="of this run: the unix sockets of its processes")
+    parser.add_argument("--worker", default="1", help="which of the data planes this is")
     parser.add_argument("--config", type=Path)
     options = parser.parse_args(arguments)
     end_with_parent()
     log = make_logger(sys.stderr, "data plane")
+    place = Place(options.folder, options.worker)
     try:
         settings = load_settings(options.config)
         counters = Counters()
         watchers: list[Watcher] = [counters.see]
         bodies = _bodies(settings, log)
+        interrupted: list[Record] = []
         with (
-            WriterClaim(settings.store.url),
             socket.socket(fileno=options.fd) as listener,
             _traces(settings, watchers),
-            _records(settings, watchers, bodies, log) as writer,
+            _records(settings, watchers, bodies, log, interrupted) as writer,
         ):
-            uvloop.run(_serve(settings, listener, options.console, writer, counters, watchers, bodies, log))
+            uvloop.run(_serve(settings, listener, place, writer, counters, watchers, bodies, log, interrupted))
     except ConfigError as error:
         log.error("configuration", error=str(error))
         return 2
@@ -127,20 +133,30 @@ def _traces(settings: Settings, watchers: list[Watcher]) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _records(settings: Settings, watchers: Sequence[Watcher], bodies: Bodies, log: Any) -> Iterator[RecordWriter]:
+def _records(
+    settings: Settings, watchers: Sequence[Watcher], bodies: Bodies, log: Any, interrupted: list[Record]
+) -> Iterator[RecordWriter]:
     """What a crash left is closed, then the writer runs until everything is stored. `watchers` see what is."""
-    path = sqlite_path(settings.store.url)
-    batch = SqliteBatch(path)
-    try:
-        interrupted = recover(batch, time.time() * 1000)
-    finally:
-        batch.close()
-    if interrupted:
-        log.warning("requests that an earlier stop interrupted were closed", count=len(interrupted))
-    writer = RecordWriter(
-        lambda: WithBodies(Watched(SqliteBatch(path, _cipher(settings).seal), watchers), bodies),
-        min_interval_s=BATCH_EVERY_S,
-    )
+    asked = settings.store
+    place = WritingPlace(asked.url, asked.path, asked.spool_path, asked.spool_max_mb * 1024 * 1024)
+
+    def told(error: str) -> None:
+        log.error("this gateway cannot be seen by the others, nor see them", error=error)
+
+    with opened(place, _cipher(settings), told, interrupted) as store:
+        if store.brought_over:
+            log.warning("batches of records that waited for the store were stored", count=store.brought_over)
+        if store.interrupted:
+            log.warning("requests that an earlier stop interrupted were closed", count=store.interrupted)
+        writer = RecordWriter(
+            lambda: WithBodies(Watched(store.batch(), watchers), bodies),
+            min_interval_s=BATCH_EVERY_S,
+            journal=store.journal,
+        )
+        yield from _running(writer, bodies)
+
+
+def _running(writer: RecordWriter, bodies: Bodies) -> Iterator[RecordWriter]:
     writer.start()
     try:
         yield writer
@@ -154,21 +170,16 @@ def _records(settings: Settings, watchers: Sequence[Watcher], bodies: Bodies, lo
 async def _serve(
     settings: Settings,
     listener: socket.socket,
-    console: str,
+    place: Place,
     writer: RecordWriter,
     counters: Counters,
     watchers: list[Watcher],
     bodies: Bodies,
     log: Any,
+    interrupted: list[Record],
 ) -> None:
     http = HttpTransport(TransportOptions(proxies=settings.env, ca_file=settings.env.get("SSL_CERT_FILE", "")))
-    models = LocalModels(
-        settings.cache_dir,
-        settings.env,
-        LocalOptions(idle_stop_s=settings.embedded.idle_stop_s),
-        monotonic=time.monotonic,
-    )
-    small = SmallModelTransport(http, models, lambda: f"call_{os.urandom(12).hex()}")
+    small = SmallModelTransport(http, _local_models(settings), lambda: f"call_{os.urandom(12).hex()}")
     clock = _clock()
     tokens = GoogleTokens(http, time.time)
     reader = KeptReader(settings.store.url, _cipher(settings))
@@ -191,14 +202,13 @@ async def _serve(
         holds=Holds(settings.routing.conversations),
         captures=_captures(bodies, clock),
     )
-    keys = Keys(settings)
-    answers = Shelf(writer, reader, reading, clock.unix_ms)
-    once = OnceOnly(
-        LocalLedger(answers, clock.now_s), settings.gateway.idempotency_hours, settings.gateway.idempotency_max_bytes
-    )
+    keys, stored = Keys(settings), _stored_keys(gateway, settings, log)
+    following = Following(settings, clock, shared_state(settings, clock), writer.all_stored, interrupted)
+    gateway.accounting = following.accounting
+    once = _once(settings, Shelf(writer, reader, reading, clock.unix_ms), clock)
     cors = Cors(settings.server.cors_origins)
     readiness = Readiness(writer, http, log)
-    forwarder = Forwarder(http, console, TrustedProxies(settings.server.trusted_proxies))
+    forwarder = Forwarder(http, str(place.console), TrustedProxies(settings.server.trusted_proxies))
     live = LiveFigures(settings.store.url)
 
     async def last_day(offers: Sequence[str]) -> Mapping[str, Hours]:
@@ -209,10 +219,12 @@ async def _serve(
     probes.take_over(_probe_policy(settings))
     watchers.append(probes.see)
     plane = DataPlane(gateway, keys.authenticate, models_shown, forwarder, cors, readiness.state, once, metrics, log)
-    server, tls, asked_to_stop = Server(plane, log, Limits()), _tls(settings.server), asyncio.Event()
+    server, tls = Server(plane, log, Limits()), _tls(settings.server)
+    leaving = Leaving(server, readiness.turn_away, place, settings.server)
 
     def take_over(changed: Settings) -> None:
         keys.take_over(changed)
+        following.take_over(changed)
         states.retain(changed.gateway.state_days)
         conversations.retain(changed.gateway.response_days)
         once.retain(changed.gateway.idempotency_hours, changed.gateway.idempotency_max_bytes)
@@ -224,22 +236,25 @@ async def _serve(
         probes.take_over(_probe_policy(changed))
         _renew_certificate(tls, changed.server, log)
 
-    reload = Reload(gateway, settings, take_over, log)
+    reload = Reload(stored.put, settings, take_over, log)
     loop = asyncio.get_running_loop()
     loop.add_signal_handler(signal.SIGHUP, reload.begin)
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, asked_to_stop.set)
-    polling = [
-        loop.create_task(keys.keep_fresh(log)),
-        loop.create_task(readiness.watch()),
-        loop.create_task(probes.keep_going()),
-    ]
+    leaving.heed_signals(loop)
+    going_on = (
+        keys.keep_fresh(log),
+        following.keep_fresh(log),
+        stored.keep_fresh(log),
+        readiness.watch(),
+        probes.keep_going(),
+    )
+    polling = [loop.create_task(work) for work in going_on]
     reload.look_around()
     _spare_the_collector()
     try:
         await server.start(listener, tls)
-        await asked_to_stop.wait()
-        await server.stop(settings.server.drain_s)
+        await server.start_at(place.own)
+        await leaving.told()
+        await leaving.leave()
     finally:
         for task in polling:
             task.cancel()
@@ -247,16 +262,28 @@ async def _serve(
         await tokens.aclose()
         await small.aclose()
         keys.close()
+        following.close()
+        stored.close()
         reading.shutdown()
         live.close()
         reader.close()
+
+
+def _once(settings: Settings, answers: Shelf, clock: Clock) -> OnceOnly:
+    asked = settings.gateway
+    return OnceOnly(LocalLedger(answers, clock.now_s), asked.idempotency_hours, asked.idempotency_max_bytes)
+
+
+def _local_models(settings: Settings) -> LocalModels:
+    options = LocalOptions(idle_stop_s=settings.embedded.idle_stop_s)
+    return LocalModels(settings.cache_dir, settings.env, options, monotonic=time.monotonic)
 
 
 def _bodies(settings: Settings, log: Any) -> Bodies:
     def told(error: str) -> None:
         log.error("bodies cannot be kept; requests and their records go on", error=error)
 
-    return Bodies(bodies_folder(settings.store.url), _cipher(settings), _capture_policy(settings), told)
+    return Bodies(days_of(settings.store.url), _cipher(settings), _capture_policy(settings), told)
 
 
 def _capture_policy(settings: Settings) -> CapturePolicy:
@@ -304,6 +331,15 @@ def _renew_certificate(context: ssl.SSLContext | None, settings: ServerSettings,
         log.error("the certificate is not renewed, the old one stays", error=str(error))
 
 
+def _stored_keys(gateway: Gateway, settings: Settings, log: Any) -> StoredKeys:
+    """The keys of providers that the store keeps. One that cannot be opened is told, and the others go on."""
+    cipher = CredentialCipher(load_or_make(settings.secrets_path).pepper)
+    feed = CredentialFeed(settings.store.url, cipher, lambda fault: log.error("a stored key is of no use", error=fault))
+    stored = StoredKeys(gateway, settings, feed.poll, feed.close)
+    stored.follow()
+    return stored
+
+
 class Keys:
     """The keys that hold, followed in the store. Lives as long as the process."""
 
@@ -325,7 +361,7 @@ class Keys:
         if key is not None:
             return key
         with contextlib.suppress(StoreError):
-            if self._take(self._feed.poll()):
+            if self._take(self._feed.poll_now()):
                 return self._ring.authenticate(secret, now_ms)
         return None
 
@@ -353,8 +389,14 @@ class Keys:
 class Reload:
     """Takes over a changed file, catalog, or set of servers on this machine, without dropping a stream. Lives as long as the process."""
 
-    def __init__(self, gateway: Gateway, settings: Settings, take_over: Callable[[Settings], None], log: Any) -> None:
-        self._gateway = gateway
+    def __init__(
+        self,
+        put: Callable[[Snapshot, Settings], None],
+        settings: Settings,
+        take_over: Callable[[Settings], None],
+        log: Any,
+    ) -> None:
+        self._put = put
         self._settings = settings
         self._take_over = take_over
         self._log = log
@@ -399,7 +441,7 @@ class Reload:
             self._log.exception("reload failed, the old configuration stays")
             return
         self._settings = settings
-        self._gateway.snapshot = snapshot
+        self._put(snapshot, settings)
         self._take_over(settings)
         self._log.info("reloaded", catalog=snapshot.catalog.version, models=len(snapshot.catalog.models))
 
@@ -421,7 +463,7 @@ class Reload:
             self._log.error("servers on this machine cannot be offered", error=str(error))
             return
         self._servers = servers
-        self._gateway.snapshot = snapshot
+        self._put(snapshot, settings)
         self._log.info("servers on this machine", names=[server.name for server in found.found])
 
 
@@ -476,12 +518,13 @@ class Readiness:
         self._http = http
         self._log = log
         self._told = self._told_figures = ""
+        self._is_leaving = False
 
     def state(self) -> dict[str, Any]:
-        """Ready is who can take requests now: not while records cannot be stored, nor while as many wait as may."""
+        """Ready is who can take requests now: not while records cannot be stored, nor while as many wait as may, nor before a stop."""
         stats, upstream, full = self._writer.stats(), self._http.stats(), self._writer.is_full
         return {
-            "ready": not stats.last_error and not full,
+            "ready": not stats.last_error and not full and not self._is_leaving,
             "store": {
                 "queued": stats.queued,
                 "full": full,
@@ -490,9 +533,14 @@ class Readiness:
                 # Everyone may read this page; the error itself names paths.
                 "last_error": "the store cannot be written; see the log" if stats.last_error else "",
                 "oldest_waiting_s": stats.oldest_waiting_s,
+                "spooled_bytes": stats.spooled_bytes,
             },
             "upstream": {"open": upstream.open, "idle": upstream.idle, "created": upstream.created},
         }
+
+    def turn_away(self) -> None:
+        """From now on not ready, for good."""
+        self._is_leaving = True
 
     async def watch(self) -> None:
         """Log each new failure of the store, and its end, until cancelled."""

@@ -7,9 +7,12 @@
     │   ├── InvalidParams        400 invalid_params
     │   ├── AccessDenied         403 access_denied
     │   ├── InsufficientCredit   402 insufficient_credit
+    │   ├── RejectNoCredit       402 reject_no_credit
+    │   ├── QuoteExceeded        402 quote_exceeded
     │   ├── InvalidModel         404 invalid_model
     │   ├── ModelNotSupported    404 model_not_supported
     │   ├── NotFound             404 not_found
+    │   ├── Conflict             409 conflict
     │   ├── InProgress           409 request_in_progress
     │   ├── PayloadTooLarge      413 invalid_params
     │   ├── KeyReused            422 invalid_params
@@ -78,7 +81,21 @@ class AccessDenied(RequestError):
 
 
 class InsufficientCredit(RequestError):
+    """A budget is spent."""
+
     status, type = 402, "insufficient_credit"
+
+
+class RejectNoCredit(RequestError):
+    """A prepaid organisation has nothing left."""
+
+    status, type = 402, "reject_no_credit"
+
+
+class QuoteExceeded(RequestError):
+    """This request may cost more than a budget has left."""
+
+    status, type = 402, "quote_exceeded"
 
 
 class InvalidModel(RequestError):
@@ -91,6 +108,12 @@ class ModelNotSupported(RequestError):
 
 class NotFound(RequestError):
     status, type = 404, "not_found"
+
+
+class Conflict(RequestError):
+    """What is asked for does not go with what is there."""
+
+    status, type = 409, "conflict"
 
 
 class InProgress(RequestError):

@@ -1,11 +1,12 @@
 """Sections of the configuration file that check nothing but themselves. In: nothing. Out: models for `settings`, which reads them. Times are seconds."""
 
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from trunkline.records.patterns import danger_of
 
@@ -20,6 +21,66 @@ class Section(BaseModel):
     """What all sections share: no key that we do not know, no silent conversion, no change afterwards."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, hide_input_in_errors=True, defer_build=True)
+
+
+class StoreSettings(Section):
+    """Where records, accounts and keys are kept, and what a gateway keeps beside the store."""
+
+    url: str = Field("sqlite:///trunkline.db", repr=False)
+    """Not shown: it may hold a password."""
+    spool_dir: FilePath | None = None
+    """Where records wait that the store does not take; None: beside the store."""
+    spool_max_mb: int = Field(1_024, ge=0, le=1_048_576)
+    """0: they wait in memory, and new requests wait with them."""
+    secrets_file: FilePath | None = None
+    """Of all gateways of a store the same; None: beside the store."""
+
+    @field_validator("url")
+    @classmethod
+    def _url_is_of_a_store(cls, value: str) -> str:
+        if value.startswith(("postgresql://", "postgres://", "env:", "file:")):
+            return value
+        path = value.removeprefix("sqlite:///")
+        if path == value or path in ("", ":memory:") or set(path) & set("?#"):
+            raise ValueError(
+                'must be a SQLite file, "sqlite:///trunkline.db" or "sqlite:////absolute/path.db", or a database of '
+                'PostgreSQL, "postgresql://user:password@host:5432/database"'
+            )
+        return value
+
+    @property
+    def is_postgres(self) -> bool:
+        return self.url.startswith(("postgresql:", "postgres:"))
+
+    @property
+    def path(self) -> Path:
+        """The SQLite file, absolute; a relative one counts from the working directory. With PostgreSQL: what the names of a gateway's own files
+        begin with, there."""
+        if self.is_postgres:
+            return Path("trunkline").absolute()
+        return Path(self.url.removeprefix("sqlite:///")).expanduser().absolute()
+
+    @property
+    def spool_path(self) -> Path:
+        """The folder where records wait."""
+        return self.spool_dir or self.path.with_name(self.path.name + ".spool")
+
+
+class SharedSettings(Section):
+    """Shared state of several processes (budgets, limits, affinity). One process keeps it in memory and needs none."""
+
+    url: str | None = Field(None, repr=False)
+    timeout_s: Annotated[float, Field(gt=0, le=10)] = 0.5
+    """How long its answer is waited for; then it is away."""
+    when_away: Literal["closed", "local"] = "closed"
+    """What becomes of requests with limits while it is: `closed` refuses those with a budget, `local` counts in each process by itself."""
+
+    @field_validator("url")
+    @classmethod
+    def _url_is_of_redis(cls, value: str | None) -> str | None:
+        if value is not None and not value.startswith(("redis://", "rediss://", "unix://", "env:", "file:")):
+            raise ValueError('must be the address of Redis or Valkey, such as "redis://127.0.0.1:6379/0"')
+        return value
 
 
 class ProbeSettings(Section):
@@ -69,6 +130,96 @@ class TelemetrySettings(Section):
         return value
 
 
+class OidcSettings(Section):
+    """A provider of accounts (OpenID Connect) with which people sign in to the pages; `client_secret`, resolved, is empty for a public client."""
+
+    issuer: str
+    client_id: str = Field(min_length=1)
+    client_secret: str = Field("", repr=False)
+    name: str = Field("your organisation's account", min_length=1, max_length=60)
+    """On the button: "Sign in with ..."."""
+    allowed_domains: Names = ()
+    """Whoever has a verified address in one of these joins at the first sign-in; others need an invitation."""
+    admin_emails: Names = ()
+    """Those who join so are administrators."""
+    organisation: str = "org_default"
+    """The id of that which they join."""
+
+    @field_validator("issuer")
+    @classmethod
+    def _issuer_is_web(cls, value: str) -> str:
+        parts = urlsplit(value)
+        local = parts.hostname in ("localhost", "127.0.0.1", "::1")
+        if (
+            not parts.netloc
+            or parts.query
+            or parts.fragment
+            or not (parts.scheme == "https" or (parts.scheme == "http" and local))
+        ):
+            raise ValueError(
+                'must be the issuer\'s address, such as "https://login.example.com"; without TLS on this machine alone'
+            )
+        return value
+
+    @field_validator("allowed_domains", "admin_emails")
+    @classmethod
+    def _in_lower_case(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(item.strip().lower().removeprefix("@") for item in value)
+
+
+class AlertsSettings(Section):
+    """Whom to tell of budgets that run out, providers that are down and models without a price. Nobody, as long as neither an address of the web nor one
+    of mail is given."""
+
+    webhook_url: str | None = None
+    webhook_secret: str = Field("", repr=False)
+    """Signs what is sent (HMAC-SHA256)."""
+    email_to: Names = ()
+    email_from: str = "trunkline@localhost"
+    smtp_url: str | None = Field(None, repr=False)
+    """`smtp://user:password@host:587` (with STARTTLS where the server has it; `?starttls=always` demands it, `never` does without) or `smtps://host:465`."""
+    every_s: Annotated[float, Field(ge=0.05, le=3_600)] = 30.0
+    """How often it is looked."""
+    budgets: bool = True
+    outages: bool = True
+    unpriced: bool = True
+
+    @field_validator("webhook_url")
+    @classmethod
+    def _webhook_is_web(cls, value: str | None) -> str | None:
+        parts = urlsplit(value or "http://none")
+        if parts.scheme not in ("http", "https") or not parts.netloc or "@" in parts.netloc or parts.fragment:
+            raise ValueError(
+                'must be an address such as "https://example.com/hooks/trunkline", without a name and a password'
+            )
+        return value
+
+    @field_validator("smtp_url")
+    @classmethod
+    def _smtp_is_a_server(cls, value: str | None) -> str | None:
+        if value is not None and not value.startswith(("smtp://", "smtps://", "env:", "file:")):
+            raise ValueError('must be the address of a mail server, such as "smtp://mail.example.com:587"')
+        return value
+
+    @model_validator(mode="after")
+    def _mail_needs_a_server(self) -> "AlertsSettings":
+        if self.email_to and self.smtp_url is None:
+            raise ValueError("email_to needs smtp_url; set it, or take email_to out")
+        if self.webhook_url and not self.webhook_secret:
+            raise ValueError('webhook_url needs webhook_secret; set it to "env:NAME" or a secret of your own')
+        return self
+
+    @property
+    def is_on(self) -> bool:
+        """Whether there is anybody to tell."""
+        return self.webhook_url is not None or bool(self.email_to)
+
+    def with_secrets(self, resolve: Callable[[str, str], str]) -> "AlertsSettings":
+        """The same with what `env:NAME` and `file:PATH` stand for. `resolve` is given the key and its text."""
+        told = {name: getattr(self, name) for name in ("webhook_secret", "smtp_url")}
+        return self.model_copy(update={name: resolve(name, text) for name, text in told.items() if text})
+
+
 class CaptureRule(Section):
     """Text that no captured body keeps."""
 
@@ -98,6 +249,19 @@ class CaptureSettings(Section):
     days: Annotated[float, Field(ge=1, le=3_650)] = 7.0
     redact: Annotated[tuple[Literal["keys", "cards", "emails"], ...], Field(strict=False)] = ("keys", "cards")
     rules: Annotated[tuple[CaptureRule, ...], Field(strict=False)] = ()
+
+
+class LimitsSettings(Section):
+    """What a request may cost at most, where its key has a budget: of what has no bound of its own. A price of None: such requests are refused."""
+
+    least_output_tokens: int = Field(256, ge=1, le=100_000)
+    """An answer's limit is made lower where a budget holds no more, but not lower than this."""
+    image_tokens: int = Field(50_000, ge=1, le=10_000_000)
+    """That a picture counts as, at most."""
+    tool_usd: Annotated[float | None, Field(ge=0, le=10_000)] = None
+    """For each tool that the provider runs (web search, code, files), with all that it reads, in one request."""
+    document_usd: Annotated[float | None, Field(ge=0, le=10_000)] = None
+    """For each document, sound or film that is given by its address."""
 
 
 class RoutingSettings(Section):

@@ -25,17 +25,22 @@ from trunkline.catalog.load import overlay_layers
 from trunkline.catalog.schema import CatalogLayer, ProviderLayer, parse_layer
 from trunkline.errors import ConfigError
 from trunkline.sections import (
+    AlertsSettings,
     CaptureSettings,
     Days,
     DetectSettings,
     EmbeddedSettings,
     FilePath,
     Hours,
+    LimitsSettings,
     MetricsSettings,
     Names,
+    OidcSettings,
     PagesSettings,
     RoutingSettings,
     Seconds,
+    SharedSettings,
+    StoreSettings,
     TelemetrySettings,
 )
 from trunkline.sections import Section as _Section
@@ -64,6 +69,7 @@ class ServerSettings(_Section):
     cors_origins: Names = ()
     max_body_bytes: int = Field(32 * 1024 * 1024, ge=1_024)
     drain_s: Seconds = 30.0
+    pre_stop_s: Seconds = 0.0
 
     @field_validator("public_url")
     @classmethod
@@ -103,44 +109,12 @@ class ServerSettings(_Section):
         return self
 
 
-class StoreSettings(_Section):
-    """Where records and keys are kept."""
-
-    url: str = "sqlite:///trunkline.db"
-
-    @field_validator("url")
-    @classmethod
-    def _url_is_a_sqlite_file(cls, value: str) -> str:
-        if value.startswith(("postgresql:", "postgres:", "postgresql+")):
-            raise ValueError('PostgreSQL is not in this version; use "sqlite:///trunkline.db"')
-        path = value.removeprefix("sqlite:///")
-        if path == value or path in ("", ":memory:") or set(path) & set("?#"):
-            raise ValueError('must be a SQLite file: "sqlite:///trunkline.db", or "sqlite:////absolute/path.db"')
-        return value
-
-    @property
-    def path(self) -> Path:
-        """The SQLite file, absolute. A relative one counts from the working directory."""
-        return Path(self.url.removeprefix("sqlite:///")).expanduser().absolute()
-
-
 class AuthSettings(_Section):
     """The master key, resolved; None means that one is made and kept in the secrets file."""
 
     master_key: str | None = Field(None, repr=False)
-
-
-class SharedSettings(_Section):
-    """Shared state of several processes (budgets, limits, affinity). One process keeps it in memory and needs none."""
-
-    url: str | None = Field(None, repr=False)
-
-    @field_validator("url")
-    @classmethod
-    def _url_is_of_redis(cls, value: str | None) -> str | None:
-        if value is not None and not value.startswith(("redis://", "rediss://", "unix://", "env:", "file:")):
-            raise ValueError('must be the address of Redis or Valkey, such as "redis://127.0.0.1:6379/0"')
-        return value
+    oidc: OidcSettings | None = None
+    """None: people sign in with a password or the master key."""
 
 
 class GatewaySettings(_Section):
@@ -171,19 +145,21 @@ class _File(_Section):
     shared: SharedSettings = SharedSettings()
     gateway: GatewaySettings = GatewaySettings()
     routing: RoutingSettings = RoutingSettings()
+    limits: LimitsSettings = LimitsSettings()
     embedded: EmbeddedSettings = EmbeddedSettings()
     detect: DetectSettings = DetectSettings()
     pages: PagesSettings = PagesSettings()
     metrics: MetricsSettings = MetricsSettings()
     telemetry: TelemetrySettings = TelemetrySettings()
     capture: CaptureSettings = CaptureSettings()
+    alerts: AlertsSettings = AlertsSettings()
 
 
 NEEDS_START: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
-        "server": ("host", "port", "tls_cert", "tls_key", "trusted_proxies", "drain_s"),
-        "store": ("url",),
-        "shared": ("url",),
+        "server": ("host", "port", "tls_cert", "tls_key", "trusted_proxies", "drain_s", "pre_stop_s"),
+        "store": ("url", "spool_dir", "spool_max_mb", "secrets_file"),
+        "shared": ("url", "timeout_s", "when_away"),
         "telemetry": ("otlp_endpoint",),
         "embedded": ("idle_stop_s", "cache_dir"),
     }
@@ -203,12 +179,14 @@ class Settings:
     shared: SharedSettings
     gateway: GatewaySettings
     routing: RoutingSettings
+    limits: LimitsSettings
     embedded: EmbeddedSettings
     detect: DetectSettings
     pages: PagesSettings
     metrics: MetricsSettings
     telemetry: TelemetrySettings
     capture: CaptureSettings
+    alerts: AlertsSettings
     catalog_layer: CatalogLayer
     """Models and providers of the file itself."""
     overlays: tuple[CatalogLayer, ...]
@@ -239,8 +217,8 @@ class Settings:
 
     @property
     def secrets_path(self) -> Path:
-        """Pepper and master key, beside the store."""
-        return self.store.path.with_name(self.store.path.name + ".secrets")
+        """Pepper and master key: `[store] secrets_file`, or a file beside the store."""
+        return self.store.secrets_file or self.store.path.with_name(self.store.path.name + ".secrets")
 
     @property
     def pid_path(self) -> Path:
@@ -292,16 +270,20 @@ def load_settings(path: Path | None = None, env: Mapping[str, str] | None = None
     layer = _layer(raw, str(path or "trunkline.toml"), faults)
     file = _validated(raw, path, environment, faults)
     auth = _resolved_auth(file.auth, environment, f"{path}: auth.master_key", faults)
+    store = _resolved_store(file.store, environment, f"{path}: store.url", faults)
+    alerts = file.alerts.with_secrets(lambda key, text: _resolved(text, environment, f"{path}: alerts.{key}", faults))
     overlays = tuple(_overlays(path, faults))
     own = (*overlays, layer)
     keys = _provider_keys(own, environment, faults)
     headers = _provider_headers(own, environment, faults)
     if faults:
         raise _config_error(faults)
-    sections = {name: getattr(file, name) for name in _File.model_fields if name != "auth"}
+    sections = {name: getattr(file, name) for name in _File.model_fields if name not in ("auth", "store", "alerts")}
     return Settings(
         path=path,
         auth=auth,
+        alerts=alerts,
+        store=store,
         catalog_layer=layer,
         overlays=overlays,
         provider_keys=keys,
@@ -465,9 +447,26 @@ def _is_section(annotation: Any) -> TypeGuard[type[BaseModel]]:
 
 
 def _resolved_auth(auth: AuthSettings, env: Mapping[str, str], where: str, faults: list[str]) -> AuthSettings:
-    if auth.master_key is None:
-        return auth
-    return auth.model_copy(update={"master_key": _resolved(auth.master_key, env, where, faults)})
+    changed: dict[str, Any] = {}
+    if auth.master_key is not None:
+        changed["master_key"] = _resolved(auth.master_key, env, where, faults)
+    if auth.oidc is not None and auth.oidc.client_secret:
+        place = where.replace("master_key", "oidc.client_secret")
+        secret = _resolved(auth.oidc.client_secret, env, place, faults)
+        changed["oidc"] = auth.oidc.model_copy(update={"client_secret": secret})
+    return auth.model_copy(update=changed) if changed else auth
+
+
+def _resolved_store(store: StoreSettings, env: Mapping[str, str], where: str, faults: list[str]) -> StoreSettings:
+    if not names_a_secret(store.url):
+        return store
+    url = _resolved(store.url, env, where, faults)
+    try:
+        # As if it stood there; what is wrong with it is told without it.
+        return StoreSettings.model_validate({**store.model_dump(), "url": url} if url else {})
+    except ValidationError as error:
+        faults += [f"{where}: {item['ctx']['error']}" for item in error.errors() if "ctx" in item]
+        return StoreSettings()
 
 
 def _provider_keys(

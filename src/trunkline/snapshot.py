@@ -1,15 +1,19 @@
 """From settings to the state of configuration that requests see. In: `Settings`, and what was found on this machine. Out: a `Snapshot`."""
 
 import contextlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+import msgspec
+
+from trunkline.accounts.stored_keys import StoredKey
+from trunkline.accounts.types import DEFAULT_ORGANISATION
 from trunkline.catalog.load import load
 from trunkline.catalog.query import find, nearest
 from trunkline.catalog.schema import CatalogLayer, parse_layer
 from trunkline.catalog.types import Catalog, Offer
 from trunkline.errors import ConfigError
-from trunkline.execution.gateway import Policy, Snapshot
+from trunkline.execution.gateway import Apart, Policy, Snapshot
 from trunkline.ir.usage import Usage
 from trunkline.pricing.rate import RateCard
 from trunkline.pricing.types import Cost
@@ -74,6 +78,56 @@ def accounts_of(catalog: Catalog, settings: Settings) -> dict[str, Account | Abs
         slug: resolve(provider, _written(slug, settings), settings.env, catalog.profiles)
         for slug, provider in catalog.providers.items()
     }
+
+
+def with_stored(snapshot: Snapshot, settings: Settings, stored: Sequence[StoredKey]) -> tuple[Snapshot, Apart | None]:
+    """A state of files and environment with the store's keys of providers: what everyone sees, and what only some do (None: nobody sees another)."""
+    if not stored:
+        return snapshot, None
+    pooled = _keys_by_owner(key for key in stored if not key.member_id)
+    own = _keys_by_owner(key for key in stored if key.member_id)
+    everyones = _with(snapshot, settings, pooled.get((DEFAULT_ORGANISATION, ""), {}))
+    of_owner = {
+        owner: _with(snapshot, settings, keys, whose=owner[0])
+        for owner, keys in pooled.items()
+        if owner[0] != DEFAULT_ORGANISATION
+    }
+    for (org_id, member_id), keys in own.items():
+        below = everyones if org_id == DEFAULT_ORGANISATION else of_owner.get((org_id, ""), snapshot)
+        shared, whose = pooled.get((org_id, ""), {}), f"{org_id} {member_id}"
+        of_owner[org_id, member_id] = _with(below, settings, shared, own=keys, whose=whose)
+    return everyones, Apart(snapshot, of_owner)
+
+
+_ByProvider = Mapping[str, tuple[str, ...]]
+
+
+def _keys_by_owner(stored: Iterable[StoredKey]) -> dict[tuple[str, str], dict[str, tuple[str, ...]]]:
+    """(organisation, member or "") -> provider -> keys."""
+    found: dict[tuple[str, str], dict[str, tuple[str, ...]]] = {}
+    for key in stored:
+        of_owner = found.setdefault((key.org_id, key.member_id), {})
+        of_owner[key.provider] = (*of_owner.get(key.provider, ()), key.secret)
+    return found
+
+
+def _with(
+    snapshot: Snapshot, settings: Settings, stored: _ByProvider, *, own: _ByProvider | None = None, whose: str = ""
+) -> Snapshot:
+    """The state with the accounts anew of those providers that there are keys for. Plans are found anew: other providers can be called."""
+    catalog = snapshot.catalog
+    own = own or {}
+    # With keys of one's own the account is another only where there are some.
+    slugs = [slug for slug in (own or stored) if slug in catalog.providers]
+    if not slugs:
+        return snapshot
+    changed: dict[str, Account | Absent] = {}
+    for slug in slugs:
+        keys = msgspec.structs.replace(
+            _written(slug, settings), stored=stored.get(slug, ()), own=own.get(slug, ()), whose=whose
+        )
+        changed[slug] = resolve(catalog.providers[slug], keys, settings.env, catalog.profiles)
+    return Snapshot(catalog, {**snapshot.accounts, **changed}, snapshot.policy, snapshot.price)
 
 
 def _written(slug: str, settings: Settings) -> Written:

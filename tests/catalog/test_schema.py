@@ -75,6 +75,7 @@ WRONG = [
     ({"provider": {}}, "acme.toml: provider", "did you mean `providers`?"),
     ({"providers": {"acme": {"bas_url": "x"}}}, "providers.acme.bas_url", "did you mean `base_url`?"),
     ({"providers": {"acme": {"base_url": "acme.example"}}}, "providers.acme.base_url", "begins with http:// or https://"),
+    ({"providers": {"acme": {"status_url": "javascript:alert(1)"}}}, "providers.acme.status_url", "begins with http:// or https://"),
     ({"providers": {"acme": {"base_urls": {"openai.chatt": "https://a"}}}}, 'providers.acme.base_urls', "'openai.chat'"),
     ({"providers": {"acme": {"auth": "basic"}}}, "providers.acme.auth", '"header:NAME"'),
     ({"providers": {"acme": {"key_env": "sk-live-123"}}}, "providers.acme.key_env", "a key itself belongs in `api_key`"),

@@ -174,6 +174,18 @@ def test_a_changed_file_is_taken_over_and_a_bad_one_refused(serve, trunkline, tm
     assert gateway.models() == ["acme/beta"]
 
 
+def test_a_restart_puts_new_processes_in_the_place_of_the_old(serve, trunkline):
+    gateway = serve()
+    gateway.wait_for_console()
+    before = [gateway.child(name) for name in ("data plane", "console")]
+    assert trunkline("restart", "--config", "t.toml").end() == 0
+    gateway.program.until('"event": "restarted"')
+    assert gateway.models() == ["acme/alpha"]
+    assert gateway.status("/", accept="text/html") == 200
+    assert not set(before) & {gateway.child(name) for name in ("data plane", "console")}
+    assert gateway.program.stop() == 0
+
+
 def test_a_port_that_is_taken_is_said_and_not_fought_over(trunkline, tmp_path):
     (tmp_path / "t.toml").write_text(config())
     with socket.create_server(("127.0.0.1", 0)) as taken:

@@ -25,13 +25,23 @@ ROOT = Path(__file__).parents[2]
 
 def write_until_killed(path: Path, alive_s: float) -> tuple[dict[str, dict[int, float]], float]:
     """What the process told, by kind and number, and the moment of the kill."""
-    process = subprocess.Popen(
-        [sys.executable, "-m", "tests.crash.writing_process", str(path)], stdout=subprocess.PIPE, text=True, cwd=ROOT
-    )
-    lines = [process.stdout.readline()]
-    began = time.monotonic()
-    while time.monotonic() < began + alive_s:
+    argv = [sys.executable, "-m", "tests.crash.writing_process", str(path)]
+    with subprocess.Popen(argv, stdout=subprocess.PIPE, text=True, cwd=ROOT) as process:
+        lines = [process.stdout.readline(), *lines_of(process, alive_s)]
+        return told_until_kill(process, lines)
+
+
+def lines_of(process: subprocess.Popen[str], for_s: float) -> list[str]:
+    """What it says meanwhile."""
+    lines: list[str] = []
+    until = time.monotonic() + for_s
+    while time.monotonic() < until:
         lines.append(process.stdout.readline())
+    return lines
+
+
+def told_until_kill(process: subprocess.Popen[str], lines: list[str]) -> tuple[dict[str, dict[int, float]], float]:
+    """Kill it; what it told in these lines and to its end."""
     killed = time.monotonic()
     process.kill()
     lines += process.communicate()[0].splitlines(keepends=True)

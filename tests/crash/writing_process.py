@@ -26,8 +26,7 @@ async def tell_stored(writer: RecordWriter, number: int) -> None:
     tell("stored", number)
 
 
-async def work(path: Path) -> None:
-    writer = RecordWriter(lambda: SqliteBatch(path))
+async def work(writer: RecordWriter) -> None:
     writer.start()
     waiting: set[asyncio.Task[None]] = set()
     for number in range(1_000_000):
@@ -45,4 +44,5 @@ async def work(path: Path) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(work(Path(sys.argv[1])))
+    path = Path(sys.argv[1])
+    asyncio.run(work(RecordWriter(lambda: SqliteBatch(path))))

@@ -128,3 +128,29 @@ def test_a_new_key_in_the_place_of_a_refused_one_does_not_rest(keys) -> None:
 
 def test_no_secret_is_in_what_a_key_says_of_itself(keys) -> None:
     assert repr(keys.take(account_of("sk-secret", "sk-other"))) == "Key(name='#1')"
+
+
+OWN = Account(Provider("acme", "Acme"), {}, ("mine", "one", "two"), trusted=True, own=1, whose="org_1 mem_1")
+
+
+def test_a_members_own_key_is_used_before_the_others_until_it_is_refused(keys) -> None:
+    first = keys.take(OWN, offer=OFFER)
+    assert (first.secret, first.name, first.own) == ("mine", "own", True)
+    assert keys.take(OWN, 2, offer=OFFER).secret == "mine", "even where another one holds a cache"
+    assert keys.take(OWN, offer=OFFER, tried=(0,)).secret == "one"
+    keys.refused(OWN, first, OFFER, 401, 0.0, None, limited=False)
+    rest = [keys.take(OWN, offer=OFFER, now_s=1.0) for _ in range(2)]
+    assert {key.secret for key in rest} == {"one", "two"}
+    assert not any(key.own for key in rest)
+    assert keys.take(OWN, offer=OFFER, now_s=REFUSED_REST_S).secret == "mine"
+
+
+def test_what_rests_for_one_member_rests_for_nobody_else(keys) -> None:
+    theirs = keys.take(OWN, offer=OFFER, tried=(0,))
+    keys.refused(OWN, theirs, OFFER, 401, 0.0, None, limited=False)
+    assert taken(keys, 3) == ["one", "two", "three"]
+
+
+def test_an_only_key_that_is_a_members_own_says_so(keys) -> None:
+    only = Account(Provider("acme", "Acme"), {}, ("mine",), trusted=True, own=1, whose="org_1 mem_1")
+    assert (keys.take(only).name, keys.take(only).own) == ("own", True)

@@ -1,6 +1,8 @@
 """A caller's connection without a socket. In: what the caller asks. Out: a `Call`, and what was written to it."""
 
 import asyncio
+from collections.abc import Coroutine
+from typing import Any
 
 from trunkline.api.call import Call
 from trunkline.execution.respond import Headers, Reply
@@ -16,6 +18,8 @@ class CallerConnection:
         self.scheme = "http"
         self.written = b""
         self.ended = False
+        self.task: asyncio.Task[None] | None = None
+        """Of what was begun without one."""
 
     def call(self, target: bytes = b"/", *headers: tuple[bytes, bytes], method: str = "GET") -> Call:
         return Call(self, method, target, list(headers), keep_alive=True, http_10=False)  # type: ignore[arg-type]
@@ -34,6 +38,9 @@ class CallerConnection:
 
     def answered(self, call: Call) -> None:
         self.ended = call.answered
+
+    def go_on(self, call: Call, work: Coroutine[Any, Any, None]) -> None:
+        self.task = asyncio.get_running_loop().create_task(work)
 
     @property
     def status(self) -> int:

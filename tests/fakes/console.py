@@ -14,9 +14,9 @@ from pathlib import Path
 import httpx2
 import pytest
 
+from tests.fakes.stores import AnyStore
 from trunkline.records.types import Record
 from trunkline.storage import migrate
-from trunkline.storage.sqlite_batch import SqliteBatch
 
 MASTER_KEY = "sk-master-0123456789"
 CONFIG = """
@@ -53,11 +53,14 @@ price = [
 class RunningConsole:
     """Lives until `stop`."""
 
-    def __init__(self, folder: Path, config: str = CONFIG) -> None:
+    def __init__(self, folder: Path, config: str = CONFIG, url: str = "") -> None:
         self.folder = folder
         self.config = folder / "t.toml"
-        self.config.write_text(config.format(folder=folder))
-        self.url = f"sqlite:///{folder}/trunkline.db"
+        embedded = f"sqlite:///{folder}/trunkline.db"
+        self.url = url or embedded
+        # A database has no file beside which the secrets could lie.
+        kept = f'"{self.url}"\nsecrets_file = "{folder}/trunkline.secrets"' if url else f'"{embedded}"'
+        self.config.write_text(config.format(folder=folder).replace(f'"{embedded}"', kept))
         migrate.upgrade(self.url)
         self.uds = folder / "console.sock"
         argv = [sys.executable, "-m", "trunkline.web.process", "--uds", str(self.uds), "--config", str(self.config)]
@@ -73,7 +76,7 @@ class RunningConsole:
 
     def keep(self, *records: Record) -> None:
         """Put records into the store, as the data plane does it."""
-        batch = SqliteBatch(self.folder / "trunkline.db")
+        batch = AnyStore(self.url, self.folder).batch()
         try:
             batch.write(records, (), ())
             batch.fold(time.time() * 1000)

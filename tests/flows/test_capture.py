@@ -18,7 +18,7 @@ from tests.fakes.gateway import (
     start_gateway,
 )
 from trunkline.accounts.secrets_file import load_or_make
-from trunkline.storage.bodies import BodyReader
+from trunkline.storage.body_files import BodyReader
 from trunkline.storage.cipher import Cipher
 
 MODEL = "openai/o4-mini"

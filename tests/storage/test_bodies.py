@@ -9,7 +9,8 @@ from tests.fakes.records import START_MS, a_record
 from trunkline.errors import StoreError
 from trunkline.records.bodies import DAY_MS, MARGIN_BYTES, Body, Captured, CapturePolicy
 from trunkline.records.redaction import rules_of
-from trunkline.storage.bodies import Bodies, BodyReader, WithBodies, day_file
+from trunkline.storage.bodies import Bodies, WithBodies
+from trunkline.storage.body_files import BodyFiles, BodyReader, day_file
 from trunkline.storage.cipher import Cipher
 
 CIPHER = Cipher(b"p" * 32)
@@ -42,7 +43,7 @@ def found(folder, number=0, received_ms=START_MS):
 
 
 def test_what_was_put_is_found_again(folder):
-    bodies = Bodies(folder, CIPHER, FULL)
+    bodies = Bodies(BodyFiles(folder), CIPHER, FULL)
     keep(bodies, captured(1), captured(2, data=b"y" * 1500))
     assert found(folder, 1).bodies[0].data == b'{"model": "x"}'
     assert found(folder, 2).bodies[0].data == b"y" * 1500
@@ -55,7 +56,7 @@ def test_keys_of_the_operator_are_taken_out_of_every_view_and_are_not_stored_the
     one = captured(data=b'data: {"echo": "is plain"}\n\ndata: {"echo": "Secret1234!"}\n\n')
     body = msgspec.structs.replace(one.bodies[0], target="POST /plainSecret1234", headers=(("via", "plainSecret1234"),))
     keep(
-        Bodies(folder, CIPHER, FULL),
+        Bodies(BodyFiles(folder), CIPHER, FULL),
         msgspec.structs.replace(one, bodies=(body, *one.bodies), secrets=("plainSecret1234",)),
     )
     kept = found(folder)
@@ -69,12 +70,12 @@ def test_half_a_key_at_the_cut_is_not_kept_where_much_before_it_was_taken_out(fo
     whole = b"plainSecret1234 " * 200
     size = FULL.max_bytes + MARGIN_BYTES
     one = captured(data=whole[: size - 6], is_cut=True)
-    keep(Bodies(folder, CIPHER, FULL), msgspec.structs.replace(one, secrets=("plainSecret1234",)))
+    keep(Bodies(BodyFiles(folder), CIPHER, FULL), msgspec.structs.replace(one, secrets=("plainSecret1234",)))
     assert b"plain" not in found(folder).bodies[0].data
 
 
 def test_it_waits_for_its_record(folder):
-    bodies = Bodies(folder, CIPHER, FULL)
+    bodies = Bodies(BodyFiles(folder), CIPHER, FULL)
     bodies.put(captured())
     assert bodies.store(1.0)
     assert found(folder) is None
@@ -84,7 +85,7 @@ def test_it_waits_for_its_record(folder):
 
 
 def test_each_day_has_a_file_readable_by_its_owner_alone(folder):
-    keep(Bodies(folder, CIPHER, FULL), captured(1), captured(2, received_ms=START_MS + DAY_MS))
+    keep(Bodies(BodyFiles(folder), CIPHER, FULL), captured(1), captured(2, received_ms=START_MS + DAY_MS))
     names = sorted(path.name for path in folder.glob("*.db"))
     assert names == ["bodies-2026-01-01.db", "bodies-2026-01-02.db"]
     assert folder.stat().st_mode & 0o777 == 0o700
@@ -92,7 +93,7 @@ def test_each_day_has_a_file_readable_by_its_owner_alone(folder):
 
 
 def test_secrets_are_gone_before_anything_is_written(folder):
-    keep(Bodies(folder, CIPHER, FULL), captured(data=f'{{"content": "my key is {SECRET}"}}'.encode()))
+    keep(Bodies(BodyFiles(folder), CIPHER, FULL), captured(data=f'{{"content": "my key is {SECRET}"}}'.encode()))
     body = found(folder).bodies[0]
     assert body.data == b'{"content": "my key is [redacted: key]"}'
     assert body.headers == (("user-agent", "a [redacted: key]"),)
@@ -100,7 +101,7 @@ def test_secrets_are_gone_before_anything_is_written(folder):
 
 def test_a_secret_at_the_cut_is_not_half_kept(folder):
     data = b"x" * (2048 - 10) + b" " + SECRET.encode() + b" and more" * 10
-    keep(Bodies(folder, CIPHER, FULL), captured(data=data))
+    keep(Bodies(BodyFiles(folder), CIPHER, FULL), captured(data=data))
     body = found(folder).bodies[0]
     assert body.is_cut
     assert len(body.data) == 2048
@@ -109,12 +110,12 @@ def test_a_secret_at_the_cut_is_not_half_kept(folder):
 
 def test_metadata_has_no_data(folder):
     bare = Captured("req_000000", "key_1", START_MS, (Body("client_request", size_bytes=5),))
-    keep(Bodies(folder, CIPHER, CapturePolicy("metadata")), bare)
+    keep(Bodies(BodyFiles(folder), CIPHER, CapturePolicy("metadata")), bare)
     assert found(folder).bodies[0].data is None
 
 
 def test_nobody_reads_them_without_the_secret_or_in_anothers_place(folder):
-    keep(Bodies(folder, CIPHER, FULL), captured(1), captured(2))
+    keep(Bodies(BodyFiles(folder), CIPHER, FULL), captured(1), captured(2))
     path = day_file(folder, int(START_MS // DAY_MS))
     for file in folder.iterdir():
         assert b"model" not in file.read_bytes()
@@ -130,7 +131,7 @@ def test_nobody_reads_them_without_the_secret_or_in_anothers_place(folder):
 
 
 def test_days_that_are_over_are_deleted(folder):
-    bodies = Bodies(folder, CIPHER, FULL, unix_ms=lambda: START_MS + 8 * DAY_MS)
+    bodies = Bodies(BodyFiles(folder), CIPHER, FULL, unix_ms=lambda: START_MS + 8 * DAY_MS)
     keep(bodies, captured(1), captured(2, received_ms=START_MS + DAY_MS))
     (folder / "bodies-notaday-x.db").touch()
     bodies.purge()
@@ -140,7 +141,7 @@ def test_days_that_are_over_are_deleted(folder):
 
 
 def test_too_many_are_dropped_and_counted(folder):
-    bodies = Bodies(folder, CIPHER, FULL, max_waiting_bytes=3000)
+    bodies = Bodies(BodyFiles(folder), CIPHER, FULL, max_waiting_bytes=3000)
     assert bodies.put(captured(1))
     assert bodies.put(captured(2))
     assert not bodies.put(captured(3))
@@ -152,7 +153,7 @@ def test_too_many_are_dropped_and_counted(folder):
 
 def test_a_disk_that_takes_none_is_told_once_and_tried_again(folder):
     errors = []
-    bodies = Bodies(folder, CIPHER, FULL, errors.append)
+    bodies = Bodies(BodyFiles(folder), CIPHER, FULL, errors.append)
     folder.write_text("a file is in the way")
     bodies.put(captured(1))
     bodies.stored([a_record(1)])
@@ -166,7 +167,7 @@ def test_a_disk_that_takes_none_is_told_once_and_tried_again(folder):
 
 
 def test_one_that_cannot_be_redacted_is_not_stored(folder):
-    bodies = Bodies(folder, CIPHER, FULL)
+    bodies = Bodies(BodyFiles(folder), CIPHER, FULL)
     keep(bodies, captured(1, data="not bytes"), captured(2))
     assert found(folder, 1) is None
     assert found(folder, 2) is not None
@@ -174,7 +175,7 @@ def test_one_that_cannot_be_redacted_is_not_stored(folder):
 
 
 def test_closing_writes_what_is_left(folder):
-    bodies = Bodies(folder, CIPHER, FULL)
+    bodies = Bodies(BodyFiles(folder), CIPHER, FULL)
     bodies.put(captured(1))
     bodies.stored([a_record(1)])
     bodies.close()
@@ -202,7 +203,7 @@ class Records:
 
 
 def test_the_writers_batch_takes_bodies_along(folder):
-    bodies = Bodies(folder, CIPHER, FULL)
+    bodies = Bodies(BodyFiles(folder), CIPHER, FULL)
     bodies.put(captured(1))
     batch = WithBodies(Records(), bodies)
     batch.write([a_record(1)], [], [])
@@ -212,7 +213,7 @@ def test_the_writers_batch_takes_bodies_along(folder):
 
 
 def test_a_record_that_was_not_stored_keeps_its_body_waiting(folder):
-    bodies = Bodies(folder, CIPHER, FULL)
+    bodies = Bodies(BodyFiles(folder), CIPHER, FULL)
     bodies.put(captured(1))
     with pytest.raises(StoreError):
         WithBodies(Records(fails=True), bodies).write([a_record(1)], [], [])
@@ -223,7 +224,7 @@ def test_a_record_that_was_not_stored_keeps_its_body_waiting(folder):
 
 def test_what_does_not_fit_into_a_turn_is_left_for_the_next(folder):
     ticks = iter(range(1000))
-    bodies = Bodies(folder, CIPHER, FULL, clock=lambda: float(next(ticks)))
+    bodies = Bodies(BodyFiles(folder), CIPHER, FULL, clock=lambda: float(next(ticks)))
     for number in (1, 2):
         bodies.put(captured(number))
     bodies.stored([a_record(1), a_record(2)])

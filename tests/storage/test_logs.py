@@ -1,19 +1,14 @@
 """The logs' questions: every filter, both ways, nothing twice and nothing missed, whatever rollups say and however little time there is."""
 
-import shutil
-from pathlib import Path
-
+import asyncpg
 import msgspec
 import pytest
 
 from tests.fakes.records import a_record
-from tests.fakes.store import empty_store, path, url
 from tests.fakes.traffic import NOON_MS, traffic
+from trunkline.storage.columns import RECORD_COLUMNS
 from trunkline.storage.logs import LogFilter, Logs, Place, placed, written
 from trunkline.storage.queries import Store
-from trunkline.storage.sqlite_batch import SqliteBatch
-
-__all__ = ["empty_store", "path", "url"]
 
 HOUR_MS = 3_600_000.0
 COUNT = 600
@@ -37,20 +32,19 @@ def records():
 
 
 @pytest.fixture(scope="module")
-def filled(empty_store, records, tmp_path_factory):
+def filled(module_store, records):
     """Made once: the questions change nothing."""
-    path = Path(shutil.copy(empty_store, tmp_path_factory.mktemp("logs") / "trunkline.db"))
-    batch = SqliteBatch(path)
+    batch = module_store.batch()
     batch.write(records, [], [])
     batch.fold(NOON_MS)
     batch.purge(NOON_MS, 100)
     batch.close()
-    return path
+    return module_store.url
 
 
 @pytest.fixture
 async def store(filled):
-    async with await Store.open(f"sqlite:///{filled}") as opened:
+    async with await Store.open(filled) as opened:
         yield opened
 
 
@@ -130,36 +124,60 @@ async def test_a_hurried_page_says_how_far_it_looked(store, monkeypatch):
     assert page.records == []
 
 
-async def test_records_of_the_same_moment_are_told_apart(path, url):
-    batch = SqliteBatch(path)
+async def test_records_of_the_same_moment_are_told_apart(any_store):
+    batch = any_store.batch()
     batch.write([a_record(number, received_ms=NOON_MS) for number in range(7)], [], [])
     batch.close()
-    async with await Store.open(url) as store:
+    async with await Store.open(any_store.url) as store:
         ids = await all_older(Logs(store, lambda: NOON_MS), LogFilter(), 3)
     assert ids == [f"req_{number:06}" for number in range(6, -1, -1)]
 
 
-async def test_what_is_in_no_rollup_yet_is_found(path, url):
-    batch = SqliteBatch(path)
+async def test_what_is_in_no_rollup_yet_is_found(any_store):
+    batch = any_store.batch()
     batch.write([a_record(1, received_ms=NOON_MS - 1000, ended_ms=NOON_MS, key_id="key_new")], [], [])
     batch.close()
-    async with await Store.open(url) as store:
+    async with await Store.open(any_store.url) as store:
         page = await Logs(store, lambda: NOON_MS).older(LogFilter(key_id="key_new"), 50)
     assert len(page.records) == 1
 
 
-async def test_the_tail_brings_what_was_stored_since(path, url):
-    batch = SqliteBatch(path)
+async def test_the_tail_brings_what_was_stored_since(any_store):
+    batch = any_store.batch()
     batch.write([a_record(1)], [], [])
-    async with await Store.open(url) as store:
+    async with await Store.open(any_store.url) as store:
         logs = Logs(store, lambda: NOON_MS)
         mark = await logs.mark()
         assert await logs.since(LogFilter(), mark, 50) == ([], mark)
         batch.write([a_record(5000, model="a/b"), a_record(5001, model="a/c")], [], [])
         batch.close()
         found, after = await logs.since(LogFilter(model="a/c"), mark, 50)
+        assert await logs.since(LogFilter(), after, 50) == ([], after)
     assert [record.id for record in found] == ["req_005001"]
-    assert after == mark + 2
+    assert after > mark
+
+
+async def test_the_tail_misses_nothing_that_a_slow_gateway_stores_after_a_quick_one(postgres_store):
+    quick = postgres_store.batch("gw_quick")
+    slow = await asyncpg.connect(postgres_store.url)
+    async with await Store.open(postgres_store.url) as store:
+        logs = Logs(store, lambda: NOON_MS)
+        quick.write([a_record(1)], [], [])
+        mark = await logs.mark()
+        begun = slow.transaction()
+        await begun.start()
+        columns = ", ".join(RECORD_COLUMNS)
+        moved = columns.replace("id", "'req_slow'", 1)
+        await slow.execute(f"INSERT INTO records ({columns}) SELECT {moved} FROM records")
+        quick.write([a_record(2)], [], [])
+        first, mark = await logs.since(LogFilter(), mark, 50)
+        await begun.commit()
+        second, mark = await logs.since(LogFilter(), mark, 50)
+        third, _ = await logs.since(LogFilter(), mark, 50)
+    await slow.close()
+    quick.close()
+    assert sorted(record.id for record in (*first, *second)) == ["req_000002", "req_slow"]
+    assert third == []
 
 
 @pytest.mark.parametrize("place", [Place(1767225600000.125, "req_1_2"), Place(0.0, ""), Place(1e13, "~")])

@@ -1,20 +1,24 @@
 import sqlite3
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
+import msgspec
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import inspect
+from sqlalchemy import Connection, inspect
 
-from tests.fakes.records import a_record, count
+from tests.fakes.records import a_record, an_intent
+from tests.fakes.stores import AnyStore
 from trunkline.errors import StoreError
 from trunkline.storage import columns, migrate, schema
 from trunkline.storage.engine import migration_engine
-from trunkline.storage.sqlite_batch import SqliteBatch
+from trunkline.storage.rows import intent_row, record_row
 
 
 def pragma(path: Path, name: str) -> object:
@@ -22,6 +26,24 @@ def pragma(path: Path, name: str) -> object:
     value = connection.execute(f"PRAGMA {name}").fetchone()[0]
     connection.close()
     return value
+
+
+def alembic_config() -> Config:
+    config = Config()
+    config.set_main_option("script_location", str(Path(migrate.__file__).parent / "migrations"))
+    return config
+
+
+def make_store(folder: Path, revision: str) -> Path:
+    """As the release made it that ended with this migration."""
+    path = folder / "trunkline.db"
+    path.touch()
+    engine, config = migration_engine(path), alembic_config()
+    with engine.begin() as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, revision)
+    engine.dispose()
+    return path
 
 
 def test_a_store_that_is_not_there_is_not_current_and_is_not_made_by_asking(url, tmp_path):
@@ -50,20 +72,35 @@ def test_upgrading_twice_changes_nothing(url, path: Path):
     connection.close()
 
 
-def test_a_store_of_the_first_version_keeps_its_records_and_gets_what_is_new(url, path: Path):
-    batch = SqliteBatch(path)
-    batch.write([a_record(1)], [], [])
-    batch.close()
+def insert(connection: sqlite3.Connection, table: str, columns: Sequence[str], row: Sequence[object]) -> None:
+    marks = ", ".join("?" * len(row))
+    connection.execute(f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({marks})", row)
+
+
+@pytest.mark.parametrize("revision", ["0001", "0002", "0003"])
+def test_a_store_of_each_released_version_keeps_what_it_has_and_gets_what_is_new(url, tmp_path, revision):
+    path = make_store(tmp_path, revision)
     connection = sqlite3.connect(path)
-    connection.executescript(
-        "DROP TABLE kept; ALTER TABLE api_keys DROP COLUMN zero_retention; DROP TABLE offer_rollups; DROP TABLE use_rollups;"
-        "DELETE FROM meta WHERE key LIKE '%roll%'; UPDATE alembic_version SET version_num = '0001'"
-    )
+    insert(connection, "records", columns.RECORD_COLUMNS, record_row(a_record(1), msgspec.json.Encoder()))
+    insert(connection, "intents", columns.INTENT_COLUMNS, intent_row(an_intent(2)))
+    insert(connection, "api_keys", ("id", "name", "hash", "hint", "created_ms"), ("key_1", "laptop", "h", "abcd", 7))
+    connection.commit()
     connection.close()
     assert not migrate.is_current(url)
     migrate.upgrade(url)
     assert migrate.is_current(url)
-    assert (count(path, "records"), count(path, "kept")) == (1, 0)
+    store = AnyStore(url, tmp_path)
+    assert store.records() == [a_record(1)]
+    batch = store.batch()
+    assert batch.open_intents() == [an_intent(2)]
+    assert batch.fold(a_record(1).ended_ms)
+    batch.close()
+    assert store.rows("SELECT sum(requests) FROM use_rollups") == [(1,)]
+    assert store.rows("SELECT id, org_id, kind, rules, zero_retention FROM api_keys") == [
+        ("key_1", "org_default", "inference", "{}", 0)
+    ]
+    assert store.rows("SELECT id, name FROM organisations") == [("org_default", "Default")]
+    assert differences(path) == []
 
 
 def test_processes_that_upgrade_at_once_all_succeed(url):
@@ -76,27 +113,37 @@ def test_processes_that_upgrade_at_once_all_succeed(url):
     assert migrate.is_current(url)
 
 
-def test_the_migrations_make_what_the_schema_says(path: Path):
+def differences(path: Path) -> list:
+    """Between a store and the schema."""
     engine = migration_engine(path)
     with engine.connect() as connection:
-        differences = compare_metadata(MigrationContext.configure(connection), schema.metadata)
-        indexes = {index["name"] for table in ("records", "kept") for index in inspect(connection).get_indexes(table)}
+        found = compare_metadata(MigrationContext.configure(connection), schema.metadata)
     engine.dispose()
-    assert differences == []
+    return found
+
+
+def index_names(table: str, connection: Connection) -> set[str]:
+    return {index["name"] for index in inspect(connection).get_indexes(table)}
+
+
+def test_the_migrations_make_what_the_schema_says(path: Path):
+    assert differences(path) == []
+    engine = migration_engine(path)
+    with engine.connect() as connection:
+        indexes = index_names("records", connection) | index_names("kept", connection)
+    engine.dispose()
     assert indexes == {index.name for table in (schema.records, schema.kept) for index in table.indexes}
 
 
 def test_head_is_the_newest_migration():
-    config = Config()
-    config.set_main_option("script_location", str(Path(migrate.__file__).parent / "migrations"))
-    assert ScriptDirectory.from_config(config).get_current_head() == migrate.HEAD
+    assert ScriptDirectory.from_config(alembic_config()).get_current_head() == migrate.HEAD
 
 
 @pytest.mark.parametrize(
     ("table", "names"),
     [
         (schema.records, columns.RECORD_COLUMNS),
-        (schema.intents, columns.INTENT_COLUMNS),
+        (schema.intents, (*columns.INTENT_COLUMNS, "gateway")),
         (schema.api_keys, columns.KEY_COLUMNS),
         (schema.kept, columns.KEPT_COLUMNS),
         (schema.offer_rollups, columns.OFFER_ROLLUP_COLUMNS),

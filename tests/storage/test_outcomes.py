@@ -1,18 +1,17 @@
 """Outcomes over time are those of the records, whatever part of them is rolled up."""
 
 from collections.abc import AsyncIterator, Callable
-from pathlib import Path
 
 import pytest
 
+from tests.fakes.rollups import live
+from tests.fakes.stores import AnyStore
 from tests.fakes.traffic import NOON_MS, traffic
-from tests.storage.test_rollups import live
 from trunkline.records.figures import DAY_S, HOUR_S, MINUTE_S, Gathered, OfferFigures
 from trunkline.records.types import Record
 from trunkline.storage.ladder import Span
 from trunkline.storage.outcomes import Outcomes, OutcomesOverTime
 from trunkline.storage.queries import Store
-from trunkline.storage.sqlite_batch import SqliteBatch
 
 NOW_S = int(NOON_MS // 1000)
 RECORDS = traffic(800, over_s=40 * HOUR_S)
@@ -20,13 +19,11 @@ BELOW = 0.7
 
 
 @pytest.fixture(scope="module")
-def filled(tmp_path_factory: pytest.TempPathFactory, empty_store: Path) -> str:
-    path = tmp_path_factory.mktemp("outcomes") / "trunkline.db"
-    path.write_bytes(empty_store.read_bytes())
-    batch = SqliteBatch(path)
+def filled(module_store: AnyStore) -> str:
+    batch = module_store.batch()
     live(batch, RECORDS)
     batch.close()
-    return f"sqlite:///{path}"
+    return module_store.url
 
 
 @pytest.fixture
@@ -107,8 +104,8 @@ async def test_minutes_of_several_spans(over_time: OutcomesOverTime) -> None:
     assert found
 
 
-async def test_an_empty_store_has_none(empty_store: Path) -> None:
-    async with await Store.open(f"sqlite:///{empty_store}") as store:
+async def test_an_empty_store_has_none(store_url: str) -> None:
+    async with await Store.open(store_url) as store:
         over_time = OutcomesOverTime(store, lambda: NOON_MS)
         assert await over_time.offers(Span(NOW_S - DAY_S, NOW_S), HOUR_S) == []
         assert await over_time.spoiled_hours(Span(NOW_S - DAY_S, NOW_S), BELOW) == []

@@ -1,28 +1,35 @@
 import asyncio
 import sqlite3
+import time
 
 import pytest
 
-from tests.fakes.records import START_MS, a_record
+from tests.fakes.records import START_MS, a_record, until
 from trunkline.accounts.keys import ApiKey
 from trunkline.errors import StoreError
 from trunkline.storage.keys_sync import KeyFeed
 from trunkline.storage.queries import Store
-from trunkline.storage.sqlite_batch import SqliteBatch
 
 KEY = ApiKey("key_1", "alice", "a" * 64, "wxyz", 1_000, expires_ms=9_000)
 LATER = ApiKey("key_2", "bob", "b" * 64, "abcd", 2_000)
 
 
 @pytest.fixture
-async def store(url, path):
-    async with await Store.open(url) as store:
+async def store(store_url):
+    async with await Store.open(store_url) as store:
         yield store
 
 
+async def anew(poll):
+    """What a poll tells, once it tells something: PostgreSQL's changes come a moment later."""
+    found = []
+    await until(lambda: bool(found.append(poll()) or found[-1] is not None))
+    return found[-1]
+
+
 @pytest.fixture
-def write(path):
-    batch = SqliteBatch(path)
+def write(any_store):
+    batch = any_store.batch()
     yield lambda *records: batch.write(records, [], [])
     batch.close()
 
@@ -82,11 +89,11 @@ async def test_keys_are_kept_and_listed_newest_first(store):
     assert await store.get_key("key_3") is None
 
 
-async def test_a_key_that_wants_nothing_kept_is_told_apart_everywhere(store, url):
+async def test_a_key_that_wants_nothing_kept_is_told_apart_everywhere(store, store_url):
     key = ApiKey("key_3", "alice", "c" * 64, "wxyz", 3_000, zero_retention=True)
     await store.create_key(key)
     await store.create_key(KEY)
-    feed = KeyFeed(url)
+    feed = KeyFeed(store_url)
     polled = {known.id: known for known in feed.poll()}
     feed.close()
     assert polled == {"key_1": KEY, "key_3": key}
@@ -110,36 +117,76 @@ async def test_revoking_sets_the_time_once(store):
     assert await store.revoke_key("key_3", now_ms=1) is None
 
 
-async def test_the_feed_tells_each_change_once(store, url):
-    feed = KeyFeed(url)
+async def test_the_feed_tells_each_change_once(store, store_url):
+    feed = KeyFeed(store_url)
     assert feed.poll() == []
     assert feed.poll() is None
     await store.create_key(KEY)
-    assert feed.poll() == [KEY]
-    assert feed.poll() is None
-    revoked = await store.revoke_key("key_1", now_ms=5_000)
-    assert feed.poll() == [revoked]
+    assert await anew(feed.poll) == [KEY]
+    assert feed.poll_now() is None
+    await store.revoke_key("key_1", now_ms=5_000)
+    assert await anew(feed.poll) == [], "what was revoked is of no use to a gateway"
     feed.close()
 
 
-async def test_a_change_that_failed_is_not_told(store, url):
+async def test_a_change_that_failed_is_not_told(store, store_url):
     await store.create_key(KEY)
-    feed = KeyFeed(url)
+    feed = KeyFeed(store_url)
     feed.poll()
     with pytest.raises(StoreError):
         await store.create_key(KEY)
-    assert feed.poll() is None
+    assert feed.poll_now() is None
     feed.close()
 
 
-async def test_the_feed_reads_while_another_process_writes(store, url, path):
-    await store.create_key(KEY)
+async def test_the_feed_reads_while_another_process_writes(url, path):
+    async with await Store.open(url) as store:
+        await store.create_key(KEY)
     writer = sqlite3.connect(path, isolation_level=None)
     writer.execute("BEGIN IMMEDIATE")
     feed = KeyFeed(url)
     assert feed.poll() == [KEY]
     feed.close()
     writer.close()
+
+
+async def test_what_was_changed_a_moment_ago_can_be_asked_for(store, store_url):
+    feed = KeyFeed(store_url)
+    feed.poll()
+    await store.create_key(KEY)
+    assert feed.poll_now() == [KEY]
+    feed.close()
+
+
+async def test_keys_that_nobody_has_are_waited_for_seldom(postgres_store):
+    feed = KeyFeed(postgres_store.url)
+    feed.poll()
+    began_s = time.monotonic()
+    for _ in range(200):
+        assert feed.poll_now() is None
+    waits = feed._source._asked
+    feed.close()
+    assert waits <= 1 + (time.monotonic() - began_s)
+
+
+async def test_a_feed_tells_that_the_server_is_away_and_goes_on_once_it_is_back(postgres_store, postgres):
+    feed = KeyFeed(postgres_store.url)
+    feed.poll()
+    postgres.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'trunkline'")
+    async with await Store.open(postgres_store.url) as store:
+        await store.create_key(KEY)
+    told = []
+
+    def news():
+        try:
+            return feed.poll()
+        except StoreError as error:
+            told.append(str(error))
+            return None
+
+    assert await anew(news) == [KEY]
+    feed.close()
+    assert all("postgresql://" in one for one in told)
 
 
 async def test_changes_made_at_once_all_arrive(store):

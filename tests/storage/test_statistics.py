@@ -1,18 +1,18 @@
 """Any range is exact to the row, and it is the records that are counted."""
 
 from collections.abc import AsyncIterator
-from pathlib import Path
 
 import pytest
 
+from tests.fakes.records import a_record
+from tests.fakes.rollups import live
+from tests.fakes.stores import AnyStore
 from tests.fakes.traffic import NOON_MS, traffic
-from tests.storage.test_rollups import live
 from trunkline.records.figures import DAY_S, HOUR_S, MINUTE_S, Gathered, OfferFigures, Use
 from trunkline.records.types import Record
 from trunkline.storage.ladder import Span
 from trunkline.storage.live_figures import LiveFigures
 from trunkline.storage.queries import Store
-from trunkline.storage.sqlite_batch import SqliteBatch
 from trunkline.storage.statistics import Statistics
 
 NOW_S = int(NOON_MS // 1000)
@@ -20,13 +20,11 @@ RECORDS = traffic(800, over_s=40 * HOUR_S)
 
 
 @pytest.fixture(scope="module")
-def filled(tmp_path_factory: pytest.TempPathFactory, empty_store: Path) -> str:
-    path = tmp_path_factory.mktemp("filled") / "trunkline.db"
-    path.write_bytes(empty_store.read_bytes())
-    batch = SqliteBatch(path)
+def filled(module_store: AnyStore) -> str:
+    batch = module_store.batch()
     live(batch, RECORDS)
     batch.close()
-    return f"sqlite:///{path}"
+    return module_store.url
 
 
 @pytest.fixture
@@ -116,8 +114,8 @@ async def test_nothing_was_used_before_the_first_day(statistics: Statistics) -> 
     assert await statistics.first_day_s() == int(RECORDS[0].ended_ms / 1000 // DAY_S * DAY_S)
 
 
-async def test_of_a_store_without_records_there_is_nothing(url: str, path: Path) -> None:
-    async with await Store.open(url) as store:
+async def test_of_a_store_without_records_there_is_nothing(store_url: str) -> None:
+    async with await Store.open(store_url) as store:
         statistics = Statistics(store, lambda: NOON_MS)
         assert await statistics.use(Span(0, NOW_S), ()) == []
         assert await statistics.first_day_s() is None
@@ -159,3 +157,45 @@ async def test_use_can_be_of_what_was_chosen_by_several_dimensions(statistics: S
 async def test_only_the_sums_that_were_asked_for_are_made(statistics: Statistics) -> None:
     (row,) = await statistics.use_over(Span(0, NOW_S + HOUR_S), (), sums=("requests",))
     assert row.use == Use(requests=len(RECORDS))
+
+
+async def test_what_comes_late_is_seen_at_once_or_when_the_hour_turns_or_within_six(any_store: AnyStore) -> None:
+    now = [NOON_MS + 20 * MINUTE_S * 1000]
+    batch = any_store.batch()
+
+    def come(number: int, ago_s: int) -> None:
+        ended_ms = now[0] - ago_s * 1000
+        batch.write([a_record(number, received_ms=ended_ms - 5, ended_ms=ended_ms)], [], [])
+        batch.fold(now[0])
+        batch.purge(now[0], 10)
+
+    async with await Store.open(any_store.url) as store:
+        statistics = Statistics(store, lambda: now[0])
+
+        async def requests() -> int:
+            span = Span(NOW_S - 30 * DAY_S, int(now[0] // 1000))
+            [use] = [row.use for row in await statistics.use(span, ())]
+            points = await statistics.points(span, "model", DAY_S, ("requests",))
+            assert sum(points.values()) == use.requests
+            return use.requests
+
+        come(1, 10 * DAY_S)
+        assert await requests() == 1
+        come(2, 15 * MINUTE_S)
+        assert await requests() == 2
+        come(3, 3 * HOUR_S)
+        come(4, 5 * DAY_S)
+        assert await requests() == 2
+        now[0] += HOUR_S * 1000
+        batch.purge(now[0], 10)
+        assert await requests() == 3
+        now[0] += 6 * HOUR_S * 1000
+        batch.purge(now[0], 10)
+        assert await requests() == 4
+    batch.close()
+
+
+async def test_questions_that_begin_within_an_hour_are_exact_too(statistics: Statistics) -> None:
+    for minutes in (0, 7, 59):
+        fitted, found = await statistics.offers(Span(NOW_S - 30 * HOUR_S - minutes * MINUTE_S, NOW_S))
+        assert found == by_offer(within(fitted))

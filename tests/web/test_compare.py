@@ -26,7 +26,7 @@ def test_every_fact_has_a_row_and_differences_are_marked(people):
     context, marked = row(page, "Context")
     assert context[0] == "200,000"
     assert marked == (len(set(context)) > 1)
-    assert row(page, "Input") == (["$1.1", row(page, "Input")[0][1]], True)
+    assert row(page, "Input") == (["$1.10", row(page, "Input")[0][1]], True)
     assert row(page, "Gives out") == (["text", "text"], False)
     assert row(page, "Callable now") == (["1 of 1 offers", "no"], True)
     assert row(page, "seed")[0][0] == "yes"

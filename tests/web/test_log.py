@@ -12,6 +12,7 @@ from trunkline.accounts.secrets_file import load_or_make
 from trunkline.records.bodies import Body, Captured, CapturePolicy
 from trunkline.records.types import Attempt
 from trunkline.storage.bodies import Bodies
+from trunkline.storage.body_files import BodyFiles
 from trunkline.storage.cipher import Cipher
 
 CHAT_ASKED = {
@@ -107,7 +108,7 @@ def keep(console):
     """Put a record with bodies into the store, as the data plane does it."""
     numbers = iter(range(10_000, 20_000))
     pepper = load_or_make(console.folder / "trunkline.db.secrets").pepper
-    bodies = Bodies(console.folder / "trunkline.db.bodies", Cipher(pepper), CapturePolicy("full", days=3650))
+    bodies = Bodies(BodyFiles(console.folder / "trunkline.db.bodies"), Cipher(pepper), CapturePolicy("full", days=3650))
 
     def kept(*views, **changes):
         record = a_record(next(numbers), **changes)

@@ -93,7 +93,7 @@ def test_it_lists_what_can_be_called_with_its_facts(people):
     assert set(listed(answer)) == {"acme/alpha", "acme/beta", "other/gamma"}
     row = re.search(r'<a href="/acme/alpha">.*?</tr>', answer.text)[0]
     cells = [html.unescape(re.sub(r"<[^>]+>", "", cell)) for cell in re.findall(r"<td[^>]*>(.*?)</td>", row)]
-    assert cells[1:4] == ["200K", "$1.1", "$4.4"]
+    assert cells[1:4] == ["200K", "$1.10", "$4.40"]
     assert cells[4] == "100 ms"
     assert cells[5] == "100"
     assert cells[-1] == "Acme & Sons"

@@ -55,7 +55,7 @@ def test_it_shows_offers_prices_figures_and_terms(people):
     assert 'href="https://status.example.com"' in page
     assert 'href="https://docs.example.com"' in page
     row = text_of(re.search(r'<th scope="row"><a href="/acme/alpha">.*?</tr>', page, re.DOTALL)[0])
-    assert "Alpha alpha 200K - $1.1 $4.4 - not stated" in row
+    assert "Alpha alpha 200K - $1.10 $4.40 - not stated" in row
     assert "75.00 %" in row
 
 

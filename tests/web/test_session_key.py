@@ -9,12 +9,14 @@ import pytest
 from tests.fakes.console import CONFIG, MASTER_KEY
 from trunkline.accounts.keys import hash_secret
 from trunkline.api.management.console import Console
+from trunkline.api.management.sessions import master_actor
 from trunkline.settings import load_settings
 from trunkline.snapshot import build_with_servers
 from trunkline.storage import migrate
 from trunkline.storage.queries import Store
+from trunkline.storage.sign_in import Session, open_session
 from trunkline.web.session import HOLDS_MS, Reader
-from trunkline.web.session_key import end_session_key, session_key
+from trunkline.web.session_key import end_session_keys, session_key
 
 PATH = "/platform/session-key"
 
@@ -134,10 +136,11 @@ async def test_it_can_be_ended_before_its_time(tmp_path):
     reader = Reader(signed_in=True, session_id="one", expires_ms=2**52)
     async with await Store.open(settings.store.url) as store:
         console = Console(settings, build_with_servers(settings, {}), b"pepper", MASTER_KEY, store)
-        await end_session_key(console, reader)
+        await end_session_keys(console, [reader.session_id])
         assert await store.list_keys() == [], "where there is none, there is nothing to end"
+        await open_session(store, Session("one", 0, 2**52), master_actor(), "master_key")
         first = await session_key(console, reader)
-        await end_session_key(console, reader)
+        await end_session_keys(console, [reader.session_id])
         assert [key.revoked_ms is None for key in await store.list_keys()] == [False]
         assert await session_key(console, reader) != first
 

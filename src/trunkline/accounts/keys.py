@@ -9,10 +9,14 @@ from collections.abc import Callable, Iterable
 
 import msgspec
 
+from trunkline.accounts.types import DEFAULT_ORGANISATION, NO_RULES, KeyKind, KeyRules
+
 PREFIX = "sk-tl-"
 """Fixed, so that scanners for leaked secrets can find the keys."""
 ENTROPY_BYTES = 32
 MASTER_ID = "master"
+SESSION_KEY_NAME = "console session"
+"""Of keys with which the pages of a session ask for answers; they end with it."""
 _ID_BYTES = 10
 _HINT_CHARS = 4
 _MAX_PROVEN = 10_000
@@ -30,6 +34,15 @@ class ApiKey(msgspec.Struct, frozen=True):
     revoked_ms: int | None = None
     zero_retention: bool = False
     """Nothing of what is said with it is kept for later: no stored responses, and state in memory only."""
+    org_id: str = DEFAULT_ORGANISATION
+    project_id: str = ""
+    member_id: str = ""
+    """Whose it is; empty for a key of the organisation's own, such as a service's."""
+    kind: KeyKind = "inference"
+    """What it opens: model traffic, or the management API."""
+    rules: KeyRules = NO_RULES
+    rotated_from: str = ""
+    """The first of the keys that it takes the place of: budgets of that one are its own too."""
 
 
 class IssuedKey(msgspec.Struct, frozen=True):

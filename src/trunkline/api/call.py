@@ -9,12 +9,15 @@ from http import HTTPStatus
 from typing import Any, Protocol
 from urllib.parse import unquote_to_bytes
 
+import httptools
+
 from trunkline.errors import RequestError
 from trunkline.execution.respond import Headers
 
 _JOINED_BYTES = 64 * 1024
 """Longer bodies are not copied to their head."""
 _STATUS = {status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() for status in HTTPStatus}
+_OK = _STATUS[200]
 _WITHOUT_BODY = (204, 304)
 
 
@@ -23,8 +26,8 @@ class Handler(Protocol):
 
     max_body_bytes: int
 
-    def run(self, body: bytes) -> Coroutine[Any, Any, None]:
-        """Answer; called once, with the whole body."""
+    def run(self, body: bytes) -> Coroutine[Any, Any, None] | None:
+        """Answer; called once, with the whole body. None: it is under way, or done, and needs no task."""
         ...
 
     def refuse(self, error: RequestError) -> None:
@@ -50,13 +53,15 @@ class Connection(Protocol):
 
     def answered(self, call: "Call") -> None: ...
 
+    def go_on(self, call: "Call", work: Coroutine[Any, Any, None]) -> None: ...
+
 
 class Call:
     """Lives from the end of the request's head to the end of its answer."""
 
     __slots__ = (
         "_chunked", "_connection", "_with_body", "answered", "body", "common", "complete", "handler", "headers",
-        "http_10", "keep_alive", "method", "on_left", "started", "target",
+        "http_10", "keep_alive", "method", "on_left", "on_stop", "started", "target", "told",
     )  # fmt: skip
 
     def __init__(
@@ -80,6 +85,10 @@ class Call:
         self.answered = False
         self.on_left: Callable[[], None] | None = None
         """Told once, when the caller leaves before its answer has ended."""
+        self.on_stop: Callable[[], None] | None = None
+        """Told when the server stops: who makes the answer without a task shall go on in one, which can be cancelled."""
+        self.told: Any = None
+        """What the application found in the head, where it is the same for each request with that head: it is not looked at again."""
         self._chunked = False
         self._with_body = method != "HEAD"
 
@@ -143,6 +152,22 @@ class Call:
             transport.write(body)
         self._ended()
 
+    def plainly(self, lines: bytes, body: bytes) -> None:
+        """`whole` with status 200 and its header lines as they are sent, for a request with a body."""
+        self.started = True
+        length = b"content-length: %d\r\n\r\n" % len(body)
+        if not self.keep_alive:
+            lines += b"connection: close\r\n"
+        elif self.http_10:
+            lines += b"connection: keep-alive\r\n"
+        connection = self._connection
+        connection.transport.write(b"".join((_OK, connection.date(), self.common, lines, length, body)))
+        self._ended()
+
+    def go_on(self, work: Coroutine[Any, Any, None]) -> None:
+        """What was begun without a task needs one after all."""
+        self._connection.go_on(self, work)
+
     def start(self, status: int, headers: Headers, first: bytes = b"") -> None:
         """The head of an answer whose end is not known, with its first bytes. A `content-length` in the headers frames it, else chunks do."""
         self.started = True
@@ -185,5 +210,20 @@ class Call:
 
     def _ended(self) -> None:
         self.answered = True
-        self.on_left = None
+        # What an answer held together goes with it, without a search for cycles.
+        self.on_left = self.on_stop = self.handler = None
         self._connection.answered(self)
+
+
+def origin_form(target: bytes) -> bytes:
+    """Path and query of a target in absolute form (RFC 9112, 3.2.2), `/` for `*`; of an authority, which has none, nothing."""
+    if target == b"*":
+        return b"/"
+    try:
+        found = httptools.parse_url(target)
+    except httptools.HttpParserInvalidURLError:
+        return b""
+    if not found.schema:
+        return b""
+    path = found.path or b"/"
+    return path + b"?" + found.query if found.query else path

@@ -12,10 +12,11 @@ from urllib.parse import parse_qs
 
 import msgspec
 
-from trunkline.accounts.keys import ApiKey
+from trunkline.accounts.keys import MASTER_ID, ApiKey
+from trunkline.accounts.types import NO_RULES, KeyRules
 from trunkline.api.call import Call, Handler
 from trunkline.api.cors import Cors
-from trunkline.api.doors import counting, door, spoken
+from trunkline.api.doors import CHAT_DOOR, counting, door, spoken
 from trunkline.api.forward import Forwarder, Forwarding
 from trunkline.api.management import explain
 from trunkline.api.metrics import PATH as METRICS
@@ -27,11 +28,13 @@ from trunkline.execution.asked import Door
 from trunkline.execution.codecs import codec_of
 from trunkline.execution.exchange import Exchange
 from trunkline.execution.explain import told
-from trunkline.execution.gateway import Gateway
+from trunkline.execution.gateway import Gateway, Snapshot
 from trunkline.execution.idempotency import OnceOnly
+from trunkline.execution.permitted import check_protocol
+from trunkline.execution.plain import Place, begin_plainly
 from trunkline.execution.respond import JSON_HEADERS, Reply
 from trunkline.execution.run import abandon, begin, refuse, retry_headers, run
-from trunkline.protocols.codec import CHAT
+from trunkline.protocols.codec import CHAT, RESPONSES
 
 Authenticate = Callable[[str, float], ApiKey | None]
 
@@ -90,34 +93,58 @@ class DataPlane:
     def __call__(self, call: Call) -> Handler | None:
         """What is done with a request, now that its head has come."""
         request_id = self._gateway.clock.new_id()
-        seen = _headers(call)
         reply = Reply(call, request_id, self._loop)
         protocol = ""
+        if call.told is not None:
+            found, seen = call.told
+            try:
+                return self._generate(request_id, found, seen, call, reply)
+            except RequestError as error:
+                _answer_error(reply, error, found.protocol)
+                return None
+        seen = _headers(call)
         if seen.origin:
             reply.add_headers(self._cors.headers(seen.origin))
         try:
             found = door(call.method, call.target, call.headers)
             if found is not None:
                 protocol = found.protocol
+                if not seen.origin:
+                    call.told = found, seen
                 return self._generate(request_id, found, seen, call, reply)
             return self._other(call, seen, reply)
         except RequestError as error:
             _answer_error(reply, error, protocol or spoken(call.target, call.headers))
             return None
 
-    def _generate(self, request_id: str, found: Door, seen: Seen, call: Call, reply: Reply) -> Handler:
+    def _generate(self, request_id: str, found: Door, seen: Seen, call: Call, reply: Reply) -> Handler | None:
         gateway, clock = self._gateway, self._gateway.clock
         exchange = Exchange(request_id, found.protocol, clock.now_s(), clock.unix_ms())
         key = self._key(seen, exchange.received_ms)
         exchange.key_id, exchange.zero_retention = key.id, key.zero_retention
         exchange.app_url, exchange.app_title = seen.app_url, seen.app_title
         exchange.session_id, exchange.user_agent = seen.session_id, seen.user_agent
-        reply.told = partial(told, exchange, seen.explains)
+        if key.rules is not NO_RULES or key.kind != "inference":
+            exchange.rules = key.rules
+            try:
+                check_protocol(key, found.protocol)
+            except AccessDenied as error:
+                begin(gateway, exchange)
+                refuse(gateway, exchange, reply, found, error)
+                return None
+        if gateway.apart is not None:
+            exchange.snapshot = gateway.apart.of(key)
+        if gateway.accounting is not None and key.id != MASTER_ID:
+            terms = exchange.terms = gateway.accounting.of(key)
+            if terms is not None:
+                exchange.prepaid_by = terms.prepaid_by
         if gateway.captures is not None:
             gateway.captures.begin(exchange, call.method, call.target, call.headers, reply)
         if seen.idempotency_key is not None and self._once.is_on:
-            return _GeneratingOnce(gateway, exchange, found, reply, self._log, self._once, seen.idempotency_key)
-        return _Generating(gateway, exchange, found, reply, self._log)
+            return _GeneratingOnce(
+                gateway, exchange, found, reply, self._log, seen.explains, call, self._once, seen.idempotency_key
+            )
+        return _Generating(gateway, exchange, found, reply, self._log, seen.explains, call)
 
     def _key(self, seen: Seen, now_ms: float) -> ApiKey:
         key = self._authenticate(seen.secret, now_ms) if seen.secret else None
@@ -140,20 +167,24 @@ class DataPlane:
         path = call.path
         stored = self._stored.handler(call.method, call.target)
         if stored is not None:
-            return stored(call, reply, self._key(seen, self._gateway.clock.unix_ms()).id)
+            asks = self._key(seen, self._gateway.clock.unix_ms())
+            check_protocol(asks, RESPONSES)
+            return stored(call, reply, asks.id)
         counted = counting(call.method, call.target, call.headers)
         if counted is not None:
-            self._key(seen, self._gateway.clock.unix_ms())
-            return _Counting(self._gateway, counted, reply)
+            counts = self._key(seen, self._gateway.clock.unix_ms())
+            check_protocol(counts, counted.protocol)
+            return _Counting(self._gateway, self._gateway.snapshot_of(counts), counted, reply, counts.rules)
         if path == explain.PATH and call.method == "POST":
             asks_with = self._key(seen, self._gateway.clock.unix_ms())
             return explain.Explaining(self._gateway, asks_with, reply, _answer_error)
         if path == METRICS and call.method in ("GET", "HEAD"):
-            asks = self._metrics.needs_key(call)
-            key = self._key(seen, self._gateway.clock.unix_ms()) if asks else None
+            key = self._key(seen, self._gateway.clock.unix_ms()) if self._metrics.needs_key(call) else None
             return self._metrics.scrape(reply, key, self.refused)
         handler = self._handler(path)
         if handler is not None and call.method in ("GET", "HEAD"):
+            if handler is self._models and seen.secret:
+                return self._models_of(seen, call, reply)
             return handler(call, reply)
         if _is_console(path):
             return Forwarding(self._forward, call, reply, _answer_error)
@@ -167,6 +198,11 @@ class DataPlane:
         if _MODEL_PATHS.match(path):
             return self._models
         return None
+
+    def _models_of(self, seen: Seen, call: Call, reply: Reply) -> Handler | None:
+        """What the key may call. One that is not good sees what everyone does."""
+        key = self._authenticate(seen.secret, self._gateway.clock.unix_ms())
+        return self._models(call, reply, NO_RULES if key is None else key.rules)
 
     def _healthz(self, call: Call, reply: Reply) -> None:
         del call
@@ -182,21 +218,33 @@ class DataPlane:
 class _Generating:
     """A request for an answer of a model, whose key is good. Whatever becomes of it, it ends in one record."""
 
-    __slots__ = ("_door", "_exchange", "_gateway", "_log", "_reply", "max_body_bytes")
+    __slots__ = ("_door", "_exchange", "_explains", "_gateway", "_log", "_place", "_reply", "max_body_bytes")
 
-    def __init__(self, gateway: Gateway, exchange: Exchange, found: Door, reply: Reply, log: Any) -> None:
+    def __init__(
+        self, gateway: Gateway, exchange: Exchange, found: Door, reply: Reply, log: Any, explains: bool, place: Place
+    ) -> None:
         self._door = found
         self._gateway = gateway
         self._exchange = exchange
         self._reply = reply
         self._log = log
+        self._place = place
+        self._explains = explains
+        if explains:
+            reply.told = partial(told, exchange, True)
         self.max_body_bytes = gateway.snapshot.policy.max_body_bytes
         begin(gateway, exchange)
 
-    def run(self, body: bytes) -> Coroutine[Any, Any, None]:
-        if self._exchange.capture is not None:
-            self._exchange.capture.asked.take(body)
-        return run(self._gateway, self._exchange, self._reply, self._door, body, self._log)
+    def run(self, body: bytes) -> Coroutine[Any, Any, None] | None:
+        gateway, exchange, reply, door = self._gateway, self._exchange, self._reply, self._door
+        if exchange.capture is not None:
+            exchange.capture.asked.take(body)
+        if not self._explains:
+            may_be_plain = door is CHAT_DOOR and exchange.terms is None and exchange.rules is NO_RULES
+            if may_be_plain and begin_plainly(gateway, exchange, reply, self._place, door, body, self._log):
+                return None
+            reply.told = partial(told, exchange, False)
+        return run(gateway, exchange, reply, door, body, self._log)
 
     def refuse(self, error: RequestError) -> None:
         refuse(self._gateway, self._exchange, self._reply, self._door, error)
@@ -211,9 +259,19 @@ class _GeneratingOnce(_Generating):
     __slots__ = ("_key", "_once")
 
     def __init__(
-        self, gateway: Gateway, exchange: Exchange, found: Door, reply: Reply, log: Any, once: OnceOnly, key: bytes
+        self,
+        gateway: Gateway,
+        exchange: Exchange,
+        found: Door,
+        reply: Reply,
+        log: Any,
+        explains: bool,
+        place: Place,
+        once: OnceOnly,
+        key: bytes,
     ) -> None:
-        super().__init__(gateway, exchange, found, reply, log)
+        super().__init__(gateway, exchange, found, reply, log, explains, place)
+        reply.told = partial(told, exchange, explains)
         self._once = once
         self._key = key
 
@@ -226,10 +284,12 @@ class _GeneratingOnce(_Generating):
 class _Counting:
     """A request to count tokens, whose key is good."""
 
-    __slots__ = ("_door", "_gateway", "_reply", "max_body_bytes")
+    __slots__ = ("_door", "_gateway", "_reply", "_rules", "_snapshot", "max_body_bytes")
 
-    def __init__(self, gateway: Gateway, found: Door, reply: Reply) -> None:
+    def __init__(self, gateway: Gateway, snapshot: Snapshot, found: Door, reply: Reply, rules: KeyRules) -> None:
+        self._rules = rules
         self._gateway = gateway
+        self._snapshot = snapshot
         self._door = found
         self._reply = reply
         self.max_body_bytes = gateway.snapshot.policy.max_body_bytes
@@ -238,7 +298,7 @@ class _Counting:
         from trunkline.execution.counting import count
 
         try:
-            counted = await count(self._gateway, self._door, body, self._reply.request_id)
+            counted = await count(self._gateway, self._snapshot, self._door, body, self._reply.request_id, self._rules)
         except RequestError as error:
             self.refuse(error)
             return

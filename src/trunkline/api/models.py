@@ -9,6 +9,7 @@ from urllib.parse import parse_qs
 
 import msgspec
 
+from trunkline.accounts.types import NO_RULES, KeyRules
 from trunkline.api import model_shapes
 from trunkline.api.call import Call, Handler
 from trunkline.api.live import Hours, LastDay, day_card
@@ -17,6 +18,7 @@ from trunkline.catalog.types import Model, Offer
 from trunkline.errors import InvalidModel, RequestError, StoreError
 from trunkline.execution.codecs import codec_of
 from trunkline.execution.gateway import Gateway, Snapshot
+from trunkline.execution.permitted import allows_offer
 from trunkline.execution.respond import JSON_HEADERS, Reply
 from trunkline.protocols.codec import CHAT
 
@@ -36,12 +38,12 @@ class ModelList:
         self._made_of: tuple[Snapshot, str] | None = None
         self._lists: dict[bool, bytes] = {}
 
-    def __call__(self, call: Call, reply: Reply) -> Handler | None:
-        """One GET or HEAD of a path below `/models`: answered, or whoever does it."""
+    def __call__(self, call: Call, reply: Reply, rules: KeyRules = NO_RULES) -> Handler | None:
+        """One GET or HEAD of a path below `/models`: answered, or whoever does it. `rules` are those of the key that asks."""
         name = call.path.partition("/models")[2].strip("/")
         shape = _shape(call)
         if shape is not None:
-            models = [self._named(name)] if name else self._callable()
+            models = [self._named(name)] if name else self._callable(rules)
             reply.whole(200, JSON_HEADERS, shape.one(models[0]) if name else shape.several(models))
             return None
         if name.endswith(_ENDPOINTS) and find(self._gateway.snapshot.catalog, name) is None:
@@ -50,12 +52,15 @@ class ModelList:
                 return _Endpoints(lambda: self._endpoints_of_day(model, offers), reply)
             reply.whole(200, JSON_HEADERS, self._endpoints(model, offers, {}))
             return None
-        body = self._one(name) if name else self._list(all_models=_asks_for_all(call.query))
+        body = self._one(name) if name else self._list(rules, all_models=_asks_for_all(call.query))
         reply.whole(200, JSON_HEADERS, body)
         return None
 
-    def _list(self, *, all_models: bool) -> bytes:
+    def _list(self, rules: KeyRules, *, all_models: bool) -> bytes:
         snapshot, today = self._gateway.snapshot, self._gateway.clock.today()
+        if rules is not NO_RULES:
+            cards = [_card(snapshot, model, today) for model in self._callable(rules)]
+            return msgspec.json.encode({"data": cards, "object": "list"})
         if self._made_of != (snapshot, today):
             self._made_of, self._lists = (snapshot, today), {}
         known = self._lists.get(all_models)
@@ -69,9 +74,14 @@ class ModelList:
             known = self._lists[all_models] = msgspec.json.encode({"data": cards, "object": "list"})
         return known
 
-    def _callable(self) -> list[Model]:
+    def _callable(self, rules: KeyRules) -> list[Model]:
         snapshot, today = self._gateway.snapshot, self._gateway.clock.today()
-        return [model for model in snapshot.catalog.models.values() if snapshot.callable_offers(model, today)]
+        found: list[Model] = []
+        for model in snapshot.catalog.models.values():
+            offers = snapshot.callable_offers(model, today)
+            if any(allows_offer(rules, offer, snapshot.catalog.providers) for offer in offers):
+                found.append(model)
+        return found
 
     def _named(self, name: str) -> Model:
         return self._found(name).model

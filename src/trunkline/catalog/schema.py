@@ -77,6 +77,13 @@ def _web_address(value: str) -> str:
     return value.rstrip("/")
 
 
+def _link(value: object) -> object:
+    """Pages lead there, so that nothing else than a web page may stand there."""
+    if isinstance(value, str) and value and not re.match(r"https?://[^/\s?#]+", value):
+        raise ValueError("must be a web page that begins with http:// or https://")
+    return value
+
+
 AuthKey = Literal["default", "openai.chat", "openai.responses", "anthropic.messages", "gemini"]
 Modality = Literal["text", "image", "audio", "video", "file"]
 IsoDate = Annotated[str | None, BeforeValidator(_iso_date)]
@@ -84,6 +91,7 @@ Usd = Annotated[Decimal, BeforeValidator(_exact)]
 Tokens = Annotated[int, Field(gt=0)]
 Seconds = Annotated[float, Field(gt=0)]
 Url = Annotated[str, BeforeValidator(lambda value: _web_address(value) if isinstance(value, str) else value)]
+Link = Annotated[str, BeforeValidator(_link)]
 Clock = Annotated[str, BeforeValidator(lambda value: _clock(value) if isinstance(value, str) else value)]
 
 
@@ -227,8 +235,8 @@ class ProviderLayer(_Part):
     quirks: dict[ProtocolName, QuirksLayer] = {}
     data_policy: PolicyLayer = PolicyLayer()
     zdr: bool = False
-    status_url: str = ""
-    docs_url: str = ""
+    status_url: Link = ""
+    docs_url: Link = ""
     profile: str = ""
     local: bool = False
     usage_in_stream: bool = True

@@ -20,6 +20,7 @@ from trunkline.cli.serve import ServeError, bound_socket, running_pid
 from trunkline.errors import StoreError
 from trunkline.settings import Settings, load_settings
 from trunkline.storage.migrate import is_current
+from trunkline.storage.url import store_of
 
 STYLES = {"good": "green", "note": "yellow", "bad": "red"}
 
@@ -55,7 +56,7 @@ def examine(settings: Settings) -> list[Finding]:
 
 def store(settings: Settings) -> Finding:
     path = settings.store.path
-    if not path.exists():
+    if not settings.store.is_postgres and not path.exists():
         writable = os.access(path.parent, os.W_OK)
         text = "not there yet; the first start makes it" if writable else f"{path.parent} is not writable; make it so"
         return Finding("store", "good" if writable else "bad", f"{path}: {text}")
@@ -64,7 +65,9 @@ def store(settings: Settings) -> Finding:
     except StoreError as error:
         return Finding("store", "bad", str(error))
     return Finding(
-        "store", "good", f"{path}: {'current' if current else 'of an older schema; the next start upgrades it'}"
+        "store",
+        "good",
+        f"{store_of(settings.store.url).shown}: {'current' if current else 'of an older schema; the next start upgrades it'}",
     )
 
 

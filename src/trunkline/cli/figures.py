@@ -6,6 +6,7 @@ from pathlib import Path
 import click
 
 from trunkline.settings import load_settings
+from trunkline.storage.url import store_of
 
 
 @click.group()
@@ -38,4 +39,4 @@ def rebuild(config: Path | None) -> None:
             time.time() * 1000,
             lambda done, total: shown.update(task, completed=done, total=total),
         )
-    click.echo(f"The figures in {settings.store.path} were made anew.")
+    click.echo(f"The figures in {store_of(settings.store.url).shown} were made anew.")

@@ -6,6 +6,7 @@ from pathlib import Path
 import click
 
 from trunkline.settings import load_settings
+from trunkline.storage.url import store_of
 
 
 @click.command()
@@ -18,7 +19,7 @@ def migrate(config: Path | None) -> None:
 
     settings = load_settings(config)
     if is_current(settings.store.url):
-        click.echo(f"{settings.store.path} is current.")
+        click.echo(f"{store_of(settings.store.url).shown} is current.")
         return
     upgrade(settings.store.url)
-    click.echo(f"{settings.store.path} was brought to this version's schema.")
+    click.echo(f"{store_of(settings.store.url).shown} was brought to this version's schema.")

@@ -9,6 +9,7 @@ import click
 
 from trunkline.cli.serve import ServeError, check_catalog, running_pid
 from trunkline.settings import load_settings
+from trunkline.storage.url import store_of
 
 
 @click.command()
@@ -23,6 +24,6 @@ def reload(config: Path | None) -> None:
     check_catalog(settings)
     pid = running_pid(settings.pid_path)
     if pid is None:
-        raise ServeError(f"no gateway runs on {settings.store.path}; start one with `trunkline serve`")
+        raise ServeError(f"no gateway runs on {store_of(settings.store.url).shown}; start one with `trunkline serve`")
     os.kill(pid, signal.SIGHUP)
     click.echo(f"The gateway (process {pid}) takes {settings.path or 'its environment'} over; its log says so.")

@@ -1,19 +1,20 @@
-"""`trunkline serve`: settings, store, listening socket, then the supervisor over the data plane and the console.
+"""`trunkline serve`: settings, store, listening sockets, then the supervisor over the data planes and the console.
 
-In: the file and where to listen. Out: an exit code: 0 stopped as told, 1 could not run, 2 wrong configuration, 128 + n
-ended by a second
-signal n. The socket is bound here and handed on, so that a data plane that is restarted refuses no caller.
+In: the file and where to listen. Out: an exit code: 0 stopped as told, 1 could not run, 2 wrong configuration, 128 + n ended by a
+second signal n. The sockets are bound here and handed on, so that a data plane that is restarted refuses no caller.
 """
 
+import asyncio
 import contextlib
 import errno
 import fcntl
 import os
 import shutil
+import signal
 import socket
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -21,6 +22,7 @@ from urllib.parse import urlsplit
 import click
 
 from trunkline.catalog.load import load
+from trunkline.cli.lifeline import IDLE_LEAVES_WITHIN_S, Place
 from trunkline.cli.logs import make_logger
 from trunkline.cli.supervisor import ChildSpec, Supervisor
 from trunkline.errors import ConfigError, TrunklineError
@@ -32,6 +34,7 @@ AFTER_DRAIN_S = 5.0
 """What the data plane gets on top of its drain, to store its last records."""
 CONSOLE_GRACE_S = 5.0
 PROBE_TIMEOUT_S = 5.0
+MAX_WORKERS = 64
 
 
 class ServeError(TrunklineError):
@@ -47,41 +50,95 @@ class ServeError(TrunklineError):
     "--port", type=click.IntRange(0, 65_535), help="Port to listen on, instead of [server] port; 0 takes a free one."
 )
 @click.option(
-    "--workers", type=click.IntRange(1), default=1, show_default=True, help="Data-plane processes: 1 on SQLite."
+    "--workers",
+    type=click.IntRange(1, MAX_WORKERS),
+    default=1,
+    show_default=True,
+    help="Data-plane processes; more than 1 need PostgreSQL and Redis.",
 )
 def serve(config: Path | None, host: str | None, port: int | None, workers: int) -> int:
     """Run the gateway until it is told to stop. Fetches nothing, prints no key."""
-    if workers > 1:
-        raise ConfigError(
-            "SQLite has one writer, so one data-plane process; more need PostgreSQL and Redis, which are not in "
-            "this version; leave the option out",
-            where="--workers",
-        )
     written = load_settings(config)
     settings = with_address(written, host or None, port)
+    check_workers(settings, workers)
     check_catalog(settings)
-    with locked_pid_file(settings.pid_path), bound_socket(settings) as listener, runtime_folder() as folder:
+    with (
+        locked_pid_file(settings.pid_path),
+        bound_socket(settings) as listener,
+        shared_port(listener, workers) as listeners,
+        runtime_folder() as folder,
+    ):
         if not migrate.is_current(settings.store.url):
             migrate.upgrade(settings.store.url)
-        return _supervise(written, settings, listener, folder / "console.sock")
+        return _supervise(written, settings, listeners, folder)
 
 
-def _supervise(written: Settings, settings: Settings, listener: socket.socket, console_path: Path) -> int:
+def check_workers(settings: Settings, workers: int) -> None:
+    """Raises ConfigError where these settings are for one data-plane process only."""
+    if workers == 1:
+        return
+    if is_one_process_store(settings):
+        raise ConfigError(
+            "SQLite has one writer, so one data-plane process; more need PostgreSQL ([store] url) and Redis "
+            "([shared] url); leave the option out, or name both",
+            where="--workers",
+        )
+    if settings.shared.url is None:
+        raise ConfigError(
+            "several data-plane processes need a Redis or Valkey for what they share: set [shared] url, or leave the "
+            "option out",
+            where="--workers",
+        )
+
+
+def is_one_process_store(settings: Settings) -> bool:
+    """Whether one data plane at a time may use the store."""
+    return settings.store.url.startswith("sqlite:")
+
+
+def _supervise(written: Settings, settings: Settings, listeners: Sequence[socket.socket], folder: Path) -> int:
     """`written` is the configuration as it stands, `settings` the same with what the command line says."""
-    settings = with_address(settings, port=listener.getsockname()[1])
+    settings = with_address(settings, port=listeners[0].getsockname()[1])
     log = make_logger(sys.stderr, "serve")
-    if settings.shared.url is not None:
+    if settings.shared.url is not None and is_one_process_store(settings):
         log.warning("not used by one process, which keeps its shared state in memory", key="shared.url")
     supervisor = Supervisor(
-        _data_plane(settings, listener.fileno(), console_path),
-        _console(settings, console_path),
+        [_data_plane(settings, folder, number, listeners) for number in range(len(listeners))],
+        _console(settings, Place(folder, "1").console),
         _child_env(settings),
         log,
-        on_ready=lambda: click.echo(f"Trunkline is ready at {settings.address}"),
+        on_ready=lambda: _announce(settings),
         on_reload=lambda: _may_reload(written, log),
-        on_stop=listener.close,
+        on_stop=lambda: _close(listeners),
     )
     return supervisor.run()
+
+
+def _close(listeners: Sequence[socket.socket]) -> None:
+    for listener in listeners:
+        listener.close()
+
+
+def _announce(settings: Settings) -> None:
+    """That the gateway is ready; to a person, where nobody is a member yet, the link that makes the first administrator.
+
+    On a terminal alone: what services print ends up in logs. `trunkline members first-link` gives the link there.
+    """
+    click.echo(f"Trunkline is ready at {settings.address}")
+    if not sys.stdout.isatty():
+        return
+    # Imported here, after the start: SQLAlchemy takes a third of a second.
+    from trunkline.cli.members import first_admin_link
+
+    try:
+        link = asyncio.run(first_admin_link(settings))
+    except TrunklineError as error:
+        click.echo(f"No link for a first administrator: {error}", err=True)
+        return
+    if link is not None:
+        click.echo(
+            f"Nobody can sign in yet but with the master key. For the first administrator, once, within 24 hours:\n{link}"
+        )
 
 
 def _child_env(settings: Settings) -> dict[str, str]:
@@ -116,13 +173,18 @@ def check_catalog(settings: Settings) -> None:
     load(settings.own_layers, downloaded=settings.downloaded_catalog)
 
 
-def _data_plane(settings: Settings, fd: int, console_path: Path) -> ChildSpec:
+def _data_plane(settings: Settings, folder: Path, number: int, listeners: Sequence[socket.socket]) -> ChildSpec:
+    """The one that listens on the socket of this number."""
+    place, fd, server = Place(folder, str(number + 1)), listeners[number].fileno(), settings.server
+    where = ("--fd", str(fd), "--folder", str(folder), "--worker", place.worker)
     return ChildSpec(
-        name="data plane",
-        argv=_module("trunkline.app", settings, "--fd", str(fd), "--console", str(console_path)),
-        grace_s=settings.server.drain_s + AFTER_DRAIN_S,
-        probe=lambda: answers(settings, "/readyz"),
+        name="data plane" if len(listeners) == 1 else f"data plane {place.worker}",
+        argv=_module("trunkline.app", settings, *where),
+        grace_s=server.pre_stop_s + IDLE_LEAVES_WITHIN_S + server.drain_s + AFTER_DRAIN_S,
+        probe=lambda pid: is_ready(place.of(pid)),
         pass_fds=(fd,),
+        overlaps=not is_one_process_store(settings),
+        leave_signal=signal.SIGUSR2,
     )
 
 
@@ -131,7 +193,7 @@ def _console(settings: Settings, path: Path) -> ChildSpec:
         name="console",
         argv=_module("trunkline.web.process", settings, "--uds", str(path)),
         grace_s=CONSOLE_GRACE_S,
-        probe=lambda: _accepts(path),
+        probe=lambda _: _accepts(path),
     )
 
 
@@ -161,6 +223,16 @@ def answers(settings: Settings, path: str) -> bool:
     return False
 
 
+def is_ready(path: Path) -> bool:
+    """Whether the data plane whose own socket this is takes requests."""
+    with socket.socket(socket.AF_UNIX) as client, contextlib.suppress(OSError):
+        client.settimeout(PROBE_TIMEOUT_S)
+        client.connect(str(path))
+        client.sendall(b"GET /readyz HTTP/1.1\r\nhost: worker\r\nconnection: close\r\n\r\n")
+        return client.recv(64).startswith(b"HTTP/1.1 200 ")
+    return False
+
+
 def _accepts(path: Path) -> bool:
     with socket.socket(socket.AF_UNIX) as client:
         return client.connect_ex(str(path)) == 0
@@ -182,10 +254,31 @@ def bound_socket(settings: Settings) -> Iterator[socket.socket]:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             listener.bind(address)
+            # After `bind`, which has found the port free; the first of several (`shared_port`) must have it before it listens.
+            if sys.platform == "linux":
+                listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
             listener.listen(BACKLOG)
         except OSError as error:
             raise ServeError(_why_not_bound(error, host, port)) from None
         yield listener
+
+
+@contextlib.contextmanager
+def shared_port(first: socket.socket, count: int) -> Iterator[list[socket.socket]]:
+    """So many sockets that listen on one port, the given one among them: then the kernel spreads callers evenly, where several
+    processes on one socket would leave most to whoever wakes first. What waits in a socket waits for the next process on it."""
+    if count == 1 or sys.platform != "linux":
+        # Only Linux spreads: https://man7.org/linux/man-pages/man7/socket.7.html (SO_REUSEPORT).
+        yield [first] * count
+        return
+    with contextlib.ExitStack() as opened:
+        others = [opened.enter_context(socket.socket(first.family, first.type, first.proto)) for _ in range(count - 1)]
+        for other in others:
+            other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+            other.bind(first.getsockname())
+            other.listen(BACKLOG)
+        yield [first, *others]
 
 
 def _why_not_bound(error: OSError, host: str, port: int) -> str:

@@ -12,6 +12,7 @@ import msgspec
 from trunkline.catalog.types import Offer
 from trunkline.errors import ConfigError, InvalidParams, TransportError
 from trunkline.execution.asked import Asked
+from trunkline.execution.begun import Begun
 from trunkline.execution.bill import NO_PRICE, Bill
 from trunkline.execution.blame import blame
 from trunkline.execution.decide import TOLD, Decision
@@ -22,10 +23,10 @@ from trunkline.execution.gateway import Gateway, Snapshot
 from trunkline.execution.hedge import Lane, Race
 from trunkline.execution.keys import NO_KEY
 from trunkline.execution.rescue import Continuation, continuation_of
-from trunkline.execution.respond import JSON_HEADERS, Headers, Reply
+from trunkline.execution.respond import JSON_HEADERS, Headers, Reply, header_text
 from trunkline.execution.seen import NOTHING, Observed
 from trunkline.execution.streaming import Terms
-from trunkline.execution.transport.types import UpstreamResponse
+from trunkline.execution.transport.types import Transport, UpstreamRequest, UpstreamResponse
 from trunkline.execution.upstream import header, passed, request_id, retry_after_s, upstream_request
 from trunkline.execution.ways import Way, way
 from trunkline.ir.fault import Blame, Fault
@@ -63,13 +64,15 @@ class Try(msgspec.Struct, frozen=True):
     """The offer whose account made the state that the conversation brings."""
     tried_keys: tuple[int, ...] = ()
     """With which it was tried already."""
+    reserved_pico_usd: int = 0
+    """What it may cost, where its key has a budget."""
 
 
 class Attempting:
     """One attempt in flight. Lives from its sending to its `account`."""
 
     __slots__ = (
-        "_asked", "_exchange", "_gateway", "_include_cost", "_lane", "_race", "_reply", "_response", "_snapshot", "_started_at", "_started_ms",
+        "_asked", "_begun", "_exchange", "_gateway", "_include_cost", "_lane", "_race", "_reply", "_response", "_snapshot", "_started_at", "_started_ms",
         "_was_cancelled", "_way", "bill", "committed", "decision", "ended_at", "failure", "finished", "key", "kind", "losses", "offer", "one", "seen", "token",
     )  # fmt: skip
 
@@ -103,6 +106,7 @@ class Attempting:
         self.losses: tuple[Loss, ...] = ()
         """What of the caller's request it goes without."""
         self._response: UpstreamResponse | None = None
+        self._begun: Begun | None = None
         self._was_cancelled = False
         self._started_at = self.ended_at = gateway.clock.now_s()
         self._started_ms = gateway.clock.unix_ms()
@@ -118,6 +122,12 @@ class Attempting:
         """The answer came to its own end."""
         self.token = 0
         """Of `Health.begin`."""
+
+    def take_over(self, begun: Begun) -> None:
+        """It was sent already."""
+        self._begun, self._response = begun, begun.response
+        self.key, self.token = begun.key, begun.token
+        self._started_at, self._started_ms = begun.started_at, begun.started_ms
 
     async def run(self) -> Failure | None:
         """Make the call and answer the caller with it. A failure before `committed` leaves the caller untouched."""
@@ -140,16 +150,19 @@ class Attempting:
             sent = chosen.sent()
             self.losses = (*sent.losses, _moved(one.moved_from)) if one.moved_from else sent.losses
             stream = asked.facts.stream
-            key = self.key = gateway.keys.take(
-                account, one.wanted_key, offer=offer.id, now_s=self._started_at, tried=one.tried_keys
-            )
+            key = self.key
+            if self._begun is None:
+                key = self.key = gateway.keys.take(
+                    account, one.wanted_key, offer=offer.id, now_s=self._started_at, tried=one.tried_keys
+                )
             where = endpoint(account, offer, chosen.protocol, key.secret, stream=stream)
             request = await upstream_request(gateway, account, where, sent, offer.deadlines, stream=stream)
-            self._intend()
+            if self._begun is None:
+                self._intend()
             capture = self._exchange.capture
             if capture is not None:
                 capture.sent(offer.id, self._started_ms, request, account.keys)
-            response = self._response = await gateway.transport(account).send(request)
+            response = self._response = await self._responded(gateway.transport(account), request)
             if stream and response.status == 200 and where.surface.framing == "eventstream":
                 response = self._response = Framed(response)
             if capture is not None:
@@ -182,6 +195,20 @@ class Attempting:
                 self._response.abort()
             self.ended_at = gateway.clock.now_s()
         return self.failure
+
+    async def _responded(self, transport: Transport, request: UpstreamRequest) -> UpstreamResponse:
+        """The answer, once its head has come."""
+        if self._begun is None:
+            return await transport.send(request)
+        response = self._begun.response
+        error = await response.head()
+        if error is None:
+            return response
+        self._response = None
+        if not response.stale:
+            raise error
+        # The peer closed the kept connection while the request was on its way: as in `HttpTransport.send`.
+        return await transport.send(request)
 
     @property
     def is_begun(self) -> bool:
@@ -258,6 +285,7 @@ class Attempting:
                 offer.id,
                 offer.provider,
                 exchange.key_id,
+                0 if exchange.paying is None else exchange.paying.granted,
             )
         )
 
@@ -377,6 +405,6 @@ def _moved(offer: str) -> Loss:
 def _told_losses(losses: tuple[Loss, ...]) -> Headers:
     """What the caller is told of what did not reach the provider as it was."""
     dropped = ", ".join(loss.field for loss in losses if loss.action == "dropped")
-    told = "; ".join(f"{loss.field} {loss.action}" for loss in losses)[:MAX_TOLD]
-    headers: Headers = [(b"x-trunkline-losses", told.encode("ascii", "replace"))]
-    return [(b"x-trunkline-dropped", dropped[:MAX_TOLD].encode("ascii", "replace")), *headers] if dropped else headers
+    told = "; ".join(f"{loss.field} {loss.action}" for loss in losses)
+    headers: Headers = [(b"x-trunkline-losses", header_text(told, MAX_TOLD))]
+    return [(b"x-trunkline-dropped", header_text(dropped, MAX_TOLD)), *headers] if dropped else headers

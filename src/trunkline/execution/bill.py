@@ -92,7 +92,7 @@ class Bill:
         """`cost` and `cost_details` as JSON. The cost is of all attempts so far; an item without a price is null, never zero."""
         own = self._written
         if own is None:
-            own = self._written = _written(self.cost)
+            own = self._written = written_of(self.cost)
         if not earlier or own[0] == NO_PRICE:
             return own
         spent = self.cost.total_pico_usd + sum([one.cost.total_pico_usd for one in earlier])
@@ -119,7 +119,8 @@ def _sum(first: CostLine, second: CostLine) -> CostLine:
     return msgspec.structs.replace(first, quantity=quantity, amount_pico_usd=amount)
 
 
-def _written(cost: Cost) -> tuple[bytes, bytes]:
+def written_of(cost: Cost) -> tuple[bytes, bytes]:
+    """`cost` and `cost_details` of one attempt."""
     parts = [f'"{line.item}":{usd(line.amount_pico_usd)}' for line in cost.lines]
     if cost.unpriced:
         priced = {line.item for line in cost.lines}

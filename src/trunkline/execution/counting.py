@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 
+from trunkline.accounts.types import NO_RULES, KeyRules
 from trunkline.catalog.types import PARAMETERS, Deadlines, Model, Offer
 from trunkline.errors import ConfigError, InvalidParams, TransportError
 from trunkline.execution.asked import Door
@@ -40,15 +41,16 @@ class Counted(msgspec.Struct, frozen=True):
     estimated: bool
 
 
-async def count(gateway: Gateway, door: Door, body: bytes, request_id: str) -> Counted:
+async def count(
+    gateway: Gateway, snapshot: Snapshot, door: Door, body: bytes, request_id: str, rules: KeyRules = NO_RULES
+) -> Counted:
     """Raises a `RequestError` for a body that cannot be read, or a model that there is not."""
     own = _module(door.protocol)
     context = RequestContext(
         request_id=request_id, secret=gateway.vault.secret, path_model=door.path_model, headers=door.headers
     )
     request: Request = own.read_count_request(body, context)
-    snapshot = gateway.snapshot
-    model, offers = offers_of(snapshot, request.model, gateway.clock.today())
+    model, offers = offers_of(snapshot, request.model, gateway.clock.today(), rules)
     for offer in offers:
         for protocol in (MESSAGES, GEMINI):
             if protocol in offer.protocols and protocol in snapshot.account(offer.provider).base_urls:

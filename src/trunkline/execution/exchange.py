@@ -2,52 +2,76 @@
 
 from typing import TYPE_CHECKING
 
+import msgspec
+
+from trunkline.accounts.types import NO_RULES, KeyRules
 from trunkline.ir.loss import Loss
 from trunkline.ir.usage import Usage
 from trunkline.pricing.types import FREE, Cost
 from trunkline.records.types import Attempt, Candidate, Record
 
 if TYPE_CHECKING:
+    from trunkline.accounts.terms import KeyTerms
+    from trunkline.execution.accounting import Paying
     from trunkline.execution.capture import Capture
+    from trunkline.execution.gateway import Snapshot
 
 
-class Exchange:
+class Exchange(msgspec.Struct, eq=False):
     """Gathers the account of one request. Lives from the first byte to the record; only `execution` writes to it."""
 
-    __slots__ = (
-        "answer_bytes", "answer_id", "answered_at", "app_title", "app_url", "asked_model", "attempts", "candidates", "capture", "cost", "drains",
-        "error_message", "error_type", "finish_reason", "first_token_at", "id", "key_id", "losses", "model", "notes", "offer", "outcome", "price_version",
-        "protocol", "provider", "received_at", "received_ms", "request_bytes", "session_id", "simulated", "status", "streamed", "usage",
-        "user_agent", "zero_retention",
-    )  # fmt: skip
-
-    def __init__(self, request_id: str, protocol: str, received_at: float, received_ms: float) -> None:
-        self.id = request_id
-        self.protocol = protocol
-        self.received_at = received_at
-        """Loop time, seconds."""
-        self.received_ms = received_ms
-        self.key_id = self.app_url = self.app_title = self.session_id = self.user_agent = ""
-        self.model = self.asked_model = self.offer = self.provider = self.answer_id = ""
-        self.streamed = self.simulated = False
-        self.zero_retention = False
-        """Of the caller's key: nothing of the conversation goes into the store."""
-        self.drains = False
-        """An answer that is under way when the caller leaves is read to its end, within its own deadlines: it will be asked for again."""
-        self.capture: Capture | None = None
-        """Takes a copy of what goes over the wire, where the operator wants one."""
-        self.request_bytes = self.answer_bytes = 0
-        self.outcome, self.status = "error", 500
-        self.finish_reason = self.error_type = self.error_message = self.price_version = ""
-        self.first_token_at: float | None = None
-        self.answered_at: float | None = None
-        """Where the request goes on behind the end of its answer."""
-        self.usage: Usage = Usage()
-        self.cost: Cost = FREE
-        self.attempts: list[Attempt] = []
-        self.candidates: tuple[Candidate, ...] = ()
-        self.losses: list[Loss] = []
-        self.notes: list[str] = []
+    id: str
+    protocol: str
+    received_at: float
+    """Loop time, seconds."""
+    received_ms: float
+    key_id: str = ""
+    app_url: str = ""
+    app_title: str = ""
+    session_id: str = ""
+    user_agent: str = ""
+    zero_retention: bool = False
+    """Of the caller's key: nothing of the conversation goes into the store."""
+    snapshot: "Snapshot | None" = None
+    """Of the caller's key, where its organisation or member has keys of providers of their own."""
+    rules: KeyRules = NO_RULES
+    """Of the caller's key."""
+    terms: "KeyTerms | None" = None
+    """What the caller's key is held to; None: nothing."""
+    paying: "Paying | None" = None
+    """Its claim, where there are terms."""
+    more_headers: list[tuple[bytes, bytes]] = []
+    """Of the answer: how the key's rates stand, and notices."""
+    prepaid_by: str = ""
+    """The caller's organisation, where that is prepaid: its wallets pay, see `accounts.ledger`."""
+    capture: "Capture | None" = None
+    """Takes a copy of what goes over the wire, where the operator wants one."""
+    drains: bool = False
+    """An answer that is under way when the caller leaves is read to its end, within its own deadlines: it will be asked for again."""
+    model: str = ""
+    asked_model: str = ""
+    offer: str = ""
+    provider: str = ""
+    answer_id: str = ""
+    streamed: bool = False
+    simulated: bool = False
+    request_bytes: int = 0
+    answer_bytes: int = 0
+    outcome: str = "error"
+    status: int = 500
+    finish_reason: str = ""
+    error_type: str = ""
+    error_message: str = ""
+    price_version: str = ""
+    first_token_at: float | None = None
+    answered_at: float | None = None
+    """Where the request goes on behind the end of its answer."""
+    usage: Usage = Usage()
+    cost: Cost = FREE
+    attempts: list[Attempt] = []
+    candidates: tuple[Candidate, ...] = ()
+    losses: list[Loss] = []
+    notes: list[str] = []
 
     def record(self, ended_at: float) -> Record:
         """The account. `ended_at` is loop time; wall times are told from the one at reception, so that a clock that is set back does no harm."""
@@ -85,4 +109,5 @@ class Exchange:
             tuple(self.losses),
             tuple(self.notes),
             self.simulated,
+            self.prepaid_by,
         )

@@ -8,7 +8,7 @@ import json
 from collections.abc import Sequence
 
 from trunkline.execution.exchange import Exchange
-from trunkline.execution.respond import Headers
+from trunkline.execution.respond import Headers, header_text
 from trunkline.records.types import Attempt, Candidate
 
 MAX_PLAN_BYTES = 4096
@@ -20,13 +20,13 @@ _NOTHING: Headers = []
 def told(exchange: Exchange, explains: bool, status: int) -> Headers:
     """What goes into the head of an answer. `status` is 0 where it is not known yet what the answer will be, `explains` whether all was asked for."""
     if not explains and not exchange.attempts:
-        return _NOTHING
+        return exchange.more_headers or _NOTHING
     attempts = [_outcome(attempt) for attempt in exchange.attempts]
     if status == 200 and exchange.provider:
         attempts.append(f"{exchange.provider}:ok")
-    headers: Headers = []
+    headers: Headers = list(exchange.more_headers)
     if attempts and (explains or len(attempts) > 1):
-        headers.append((b"x-trunkline-attempts", "; ".join(attempts).encode("ascii", "replace")[:MAX_ATTEMPTS_BYTES]))
+        headers.append((b"x-trunkline-attempts", header_text("; ".join(attempts), MAX_ATTEMPTS_BYTES)))
     if explains and exchange.candidates:
         headers.append((b"x-trunkline-plan", plan_line(exchange.model, exchange.candidates)))
     return headers

@@ -6,13 +6,16 @@
 import random
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from trunkline.accounts.keys import ApiKey
+from trunkline.accounts.types import DEFAULT_ORGANISATION
 from trunkline.catalog.types import Catalog, Model, Offer
 from trunkline.execution.capture import Captures
 from trunkline.execution.conversations import Conversations
 from trunkline.execution.holds import Holds
 from trunkline.execution.keys import ProviderKeys
+from trunkline.execution.shapes import Shapes
 from trunkline.execution.transport.types import Transport
 from trunkline.ir.usage import Usage
 from trunkline.ir.wish import RoutingWish
@@ -26,6 +29,9 @@ from trunkline.routing.health import Health
 from trunkline.routing.order import Ranked
 from trunkline.routing.tokens import Learned
 from trunkline.routing.types import Eligible
+
+if TYPE_CHECKING:
+    from trunkline.execution.accounting import Accounting
 
 
 @dataclass(frozen=True)
@@ -72,6 +78,8 @@ class Snapshot:
     """What `execution.planning` found for a kind of request."""
     rated: "dict[tuple[Any, ...], tuple[Rated, ...]]" = field(default_factory=dict)
     """What the automatic model chooses from, for each list of models and day."""
+    shapes: Shapes = field(default_factory=Shapes)
+    """What requests have in common."""
 
     def reachable(self, model: Model) -> list[Offer]:
         """The offers whose provider can be called."""
@@ -86,6 +94,23 @@ class Snapshot:
         account = self.accounts[provider]
         assert isinstance(account, Account)
         return account
+
+
+@dataclass(frozen=True)
+class Apart:
+    """The same state with the keys of providers that only an organisation, or a member of it, has stored. Of everyone else the gateway's holds."""
+
+    elsewhere: Snapshot
+    """Of organisations that have stored none: without those of the default one."""
+    of_owner: Mapping[tuple[str, str], Snapshot]
+    """(organisation, member or "") -> theirs."""
+
+    def of(self, key: ApiKey) -> Snapshot | None:
+        """What the requests of a key see; None: what everyone sees."""
+        found = self.of_owner.get((key.org_id, key.member_id)) or self.of_owner.get((key.org_id, ""))
+        if found is not None or key.org_id == DEFAULT_ORGANISATION:
+            return found
+        return self.elsewhere
 
 
 @dataclass(frozen=True)
@@ -135,8 +160,16 @@ class Gateway:
     """From 0 to below 1: which of several good offers is first."""
     holds: Holds = field(default_factory=Holds)
     """Which account holds the cache and the state of each conversation."""
+    apart: Apart | None = None
+    """None: everyone's requests have the same keys of providers."""
+    accounting: "Accounting | None" = None
+    """Holds requests to the terms of their keys; None: there are no keys but the master key."""
     captures: Captures | None = None
     """Keeps what goes over the wire; None where nothing is kept."""
+
+    def snapshot_of(self, key: ApiKey) -> Snapshot:
+        """What the requests of a key see."""
+        return self.snapshot if self.apart is None else self.apart.of(key) or self.snapshot
 
     def transport(self, account: Account) -> Transport:
         """The client for a provider."""

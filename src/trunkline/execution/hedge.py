@@ -5,7 +5,7 @@ Nothing reaches the caller but through `Race.may_commit`, which says yes to one 
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
 from trunkline.execution.exchange import Exchange
@@ -102,15 +102,21 @@ class Race:
     def is_running(self) -> bool:
         return bool(self._running)
 
-    async def run(self, first: "Attempting", second: "Callable[[], Attempting]", after_s: float) -> None:
-        """Returns when the winner has ended, or both have without one. Whoever lost may run on: see `rest`."""
+    async def run(
+        self, first: "Attempting", second: "Callable[[], Awaitable[Attempting | None]]", after_s: float
+    ) -> None:
+        """`second` gives None where none is to be begun after all.
+
+        Returns when the winner has ended, or both have without one. Whoever lost may run on: see `rest`."""
         self._start(first)
         self._reply.watch(self._caller_left)
         try:
             either: list[asyncio.Future[Any]] = [*self._running, self._decided]
             await asyncio.wait(either, timeout=after_s, return_when=asyncio.FIRST_COMPLETED)
             if self._running and self.winner is None and not self._reply.left:
-                self._start(second())
+                other = await second()
+                if other is not None:
+                    self._start(other)
             while self._running and self.winner not in self.ended:
                 await asyncio.wait(list(self._running), return_when=asyncio.FIRST_COMPLETED)
         except asyncio.CancelledError:

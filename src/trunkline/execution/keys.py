@@ -17,17 +17,21 @@ LIMITED_REST_S = 2.0
 LIMITED_REST_MOST_S = 60.0
 MAX_RETRY_AFTER_S = 300.0
 """A provider's wish is honoured up to this, see `routing.health`."""
+OWN = "own"
+"""The name of a key that is the asking member's own."""
 EVERYWHERE = ""
 """In place of an offer."""
 _NO_ACCESS = 403
 
 
 class Key(Discreet, frozen=True):
-    """The key of one attempt. `name` is for records: `#2` is the second of several; an only key has none."""
+    """The key of one attempt. `name` is for records: `#2` is the second of several, `own` the caller's; an only key has none."""
 
     index: int = 0
     secret: str | None = None
     name: str = ""
+    own: bool = False
+    """The asking member's own: what it costs is billed to that member by the provider."""
 
     def _shown(self) -> Iterator[tuple[str, Any]]:
         yield "name", self.name
@@ -52,12 +56,13 @@ class _Keys:
 
     __slots__ = ("keys", "rests", "secrets", "turn")
 
-    def __init__(self, secrets: tuple[str, ...]) -> None:
+    def __init__(self, secrets: tuple[str, ...], own: int = 0) -> None:
         self.secrets = secrets
         several = len(secrets) > 1
-        self.keys = tuple(Key(n, secret, f"#{n + 1}" if several else "") for n, secret in enumerate(secrets)) or (
-            NO_KEY,
-        )
+        self.keys = tuple(
+            Key(n, secret, OWN if n < own else f"#{n + 1}" if several else "", n < own)
+            for n, secret in enumerate(secrets)
+        ) or (NO_KEY,)
         self.turn = 0
         self.rests: dict[tuple[str, str], _Rest] = {}
         """(key, offer or `EVERYWHERE`) -> its rest."""
@@ -93,12 +98,16 @@ class ProviderKeys:
         tried: Collection[int] = (),
     ) -> Key:
         """The wanted key where it does not rest (it may hold a cache), else the next in turn; where all rest, the one that does so longest."""
-        held = self._of.get(account.provider.slug)
+        held = self._of.get(account.provider.slug if not account.whose else _name(account))
         if held is None or held.secrets is not account.keys:
             held = self._held(account)
         keys = held.keys
         if len(keys) == 1:
             return keys[0]
+        if account.own:
+            for key in keys[: account.own]:
+                if key.index not in tried and held.rested_at(key, offer) <= now_s:
+                    return key
         if (
             wanted is not None
             and wanted < len(keys)
@@ -157,16 +166,21 @@ class ProviderKeys:
             rests.pop((key.secret, offer), None)
 
     def _held(self, account: Account) -> _Keys:
-        held = self._of.get(account.provider.slug)
+        held = self._of.get(_name(account))
         if held is not None and held.secrets is account.keys:
             return held
-        made = _Keys(account.keys)
+        made = _Keys(account.keys, account.own)
         if held is not None:
             # A reload: who is still there goes on as it was.
             made.turn = held.turn
             made.rests = {name: rest for name, rest in held.rests.items() if name[0] in account.keys}
-        self._of[account.provider.slug] = made
+        self._of[_name(account)] = made
         return made
+
+
+def _name(account: Account) -> str:
+    """A provider's keys are others where its account is not everyone's."""
+    return f"{account.provider.slug} {account.whose}" if account.whose else account.provider.slug
 
 
 def _rest_s(refusals: int, retry_after_s: float | None, *, limited: bool) -> float:

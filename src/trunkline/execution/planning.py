@@ -6,13 +6,15 @@ from typing import Any
 
 import msgspec
 
+from trunkline.accounts.types import NO_RULES, KeyRules
 from trunkline.catalog.query import Found, auto_factor, find, folded, nearest, provider_names
 from trunkline.catalog.types import Catalog, Model, Offer
-from trunkline.errors import InvalidModel, InvalidParams, ModelNotSupported
+from trunkline.errors import AccessDenied, InvalidModel, InvalidParams, ModelNotSupported
 from trunkline.execution.affinity import held_of
 from trunkline.execution.asked import Asked
 from trunkline.execution.exchange import Exchange
 from trunkline.execution.gateway import Gateway, RememberedPlan, Snapshot
+from trunkline.execution.permitted import allows_model, allows_offer, check_model, part_of_kind
 from trunkline.execution.tokenizer import COUNTED_FROM_BYTES, count
 from trunkline.ir.facts import RequestFacts
 from trunkline.ir.usage import Usage
@@ -85,10 +87,10 @@ def plan(
 
     `asked` is the request itself, of which the automatic model needs the words; with its `exchange` it stays where its conversation is.
     """
-    known, choice = _known(gateway, snapshot, facts, asked)
-    ranked = _ranked(gateway, known)
+    known, choice = _known(gateway, snapshot, facts, asked, NO_RULES if exchange is None else exchange.rules)
+    ranked = in_order(gateway, known)
     held = None if asked is None or exchange is None else held_of(gateway, asked, exchange, ranked)
-    made = draw(ranked, gateway.chance if snapshot.policy.spread else _best, held)
+    made = draw(ranked, gateway.chance if snapshot.policy.spread else best, held)
     return made if choice is None else _with_choice(made, facts.model, choice)
 
 
@@ -111,10 +113,10 @@ def explain(
     exchange: Exchange | None = None,
 ) -> Explained:
     """What `plan` would make of the request, with figures and estimated prices. Raises as `plan` does; the error has the candidates."""
-    known, choice = _known(gateway, snapshot, facts, asked)
-    ranked = _ranked(gateway, known)
+    known, choice = _known(gateway, snapshot, facts, asked, NO_RULES if exchange is None else exchange.rules)
+    ranked = in_order(gateway, known)
     held = None if asked is None or exchange is None else held_of(gateway, asked, exchange, ranked)
-    made = draw(ranked, _best, held)
+    made = draw(ranked, best, held)
     reasons = {one.offer: one.reason for one in made.candidates}
     shares = ranked.shares if snapshot.policy.spread else [1.0] + [0.0] * (len(ranked.rated) - 1)
     offers = tuple(
@@ -137,18 +139,20 @@ def learn(gateway: Gateway, offer: Offer, facts: RequestFacts, usage: Usage) -> 
         gateway.learned.observe(_family(offer), facts.prompt_bytes, usage.total_input_tokens)
 
 
-def offers_of(snapshot: Snapshot, name: str, today: str) -> tuple[Model, list[Offer]]:
+def offers_of(snapshot: Snapshot, name: str, today: str, rules: KeyRules = NO_RULES) -> tuple[Model, list[Offer]]:
     """The model that a name means and the offers of it that can be called. Raises where there is none, with what would mend it."""
     if auto_factor(snapshot.catalog, name) is not None:
         # Nobody chooses before there is a request: any of those that may be chosen will do.
-        name = next((one.model.slug for one in _rated(snapshot, AutoWish(), today)), name)
+        rated = _permitted(snapshot, _rated(snapshot, AutoWish(), today), today, rules)
+        name = next((one.model.slug for one in rated), name)
     choice = _choice(snapshot, _named(snapshot.catalog, name, "model"), today)
+    check_model(rules, choice.model.slug)
     if choice.error is not None:
         raise choice.error
-    return choice.model, list(choice.offers)
+    return choice.model, [offer for offer in choice.offers if allows_offer(rules, offer, snapshot.catalog.providers)]
 
 
-def _best() -> float:
+def best() -> float:
     """No chance: the offer that stands best."""
     return 0.0
 
@@ -174,25 +178,34 @@ def _family(offer: Offer) -> str:
 # --- remembering
 
 
+def remembered(gateway: Gateway, snapshot: Snapshot, facts: RequestFacts) -> RememberedPlan | None:
+    """The offers that requests of this kind have, where that depends on nothing but the kind."""
+    if auto_factor(snapshot.catalog, facts.model) is not None:
+        return None
+    return snapshot.plans.get(_kind(facts, _requires(snapshot, facts), gateway.clock.today()))
+
+
 def _known(
-    gateway: Gateway, snapshot: Snapshot, facts: RequestFacts, asked: Asked | None
+    gateway: Gateway, snapshot: Snapshot, facts: RequestFacts, asked: Asked | None, rules: KeyRules
 ) -> tuple[RememberedPlan, AutoChoice | None]:
     """The offers that can take the request, and which model was chosen where that was left to the gateway."""
     require_parameters = _requires(snapshot, facts)
     today = gateway.clock.today()
     kind = _kind(facts, require_parameters, today)
+    if rules is not NO_RULES:
+        kind = (*kind, part_of_kind(rules))
     known = snapshot.plans.get(kind)
     if known is not None and facts.prompt_bytes <= known.eligible.sure_bytes:
         return known, None
     choice = None
     if auto_factor(snapshot.catalog, facts.model) is not None:
-        choice = _chosen(snapshot, facts, asked, today)
+        choice = _chosen(snapshot, facts, asked, today, rules)
         kind = (*kind, choice.models)
         known = snapshot.plans.get(kind)
         if known is not None and facts.prompt_bytes <= known.eligible.sure_bytes:
             return known, choice
     chosen = () if choice is None else choice.models
-    known = _find(gateway, snapshot, facts, chosen, today, require_parameters=require_parameters)
+    known = _find(gateway, snapshot, facts, chosen, today, rules, require_parameters=require_parameters)
     _remember(snapshot, kind, known, facts)
     return known, choice
 
@@ -229,7 +242,7 @@ def _remember(snapshot: Snapshot, kind: tuple[Any, ...], known: RememberedPlan, 
     snapshot.plans[kind] = known
 
 
-def _ranked(gateway: Gateway, known: RememberedPlan) -> Ranked:
+def in_order(gateway: Gateway, known: RememberedPlan) -> Ranked:
     """The offers in their order, found anew where it may have changed."""
     now_s, health = gateway.clock.now_s(), gateway.health
     if known.ranked is None or known.changes != health.changes or now_s >= known.until_s:
@@ -248,6 +261,7 @@ def _find(
     facts: RequestFacts,
     chosen: tuple[str, ...],
     today: str,
+    key_rules: KeyRules,
     *,
     require_parameters: bool,
 ) -> RememberedPlan:
@@ -258,12 +272,21 @@ def _find(
         factor: Factor = auto_factor(catalog, facts.model) or ""
     else:
         found = [_named(catalog, facts.model, "model")]
+        check_model(key_rules, found[0].model.slug)
         factor = found[0].factor
     asked_for = 0 if models else 1
     found += _fallbacks(snapshot, wish, found[0])
-    choices = _choices(snapshot, found, today, asked_for)
+    choices = _choices(snapshot, [one for one in found if allows_model(key_rules, one.model.slug)], today, asked_for)
     wish = _resolved(catalog, wish, factor)
-    rules = Rules(today, require_parameters, wish, catalog.providers, gateway.learned)
+    rules = Rules(
+        today,
+        require_parameters,
+        wish,
+        catalog.providers,
+        gateway.learned,
+        key_rules.providers,
+        key_rules.data_policy,
+    )
     return RememberedPlan(eligible(facts, choices, rules), wish)
 
 
@@ -346,10 +369,12 @@ def _resolved(catalog: Catalog, wish: RoutingWish, factor: Factor) -> RoutingWis
 # --- the automatic model
 
 
-def _chosen(snapshot: Snapshot, facts: RequestFacts, asked: Asked | None, today: str) -> AutoChoice:
+def _chosen(snapshot: Snapshot, facts: RequestFacts, asked: Asked | None, today: str, rules: KeyRules) -> AutoChoice:
     """Which models answer a request that leaves it to the gateway, the best first."""
     wish = facts.wish.auto
     rated = _as_wished(snapshot, facts, _rated(snapshot, wish, today), today)
+    if rules is not NO_RULES:
+        rated = _permitted(snapshot, rated, today, rules)
     choice = choose(_features(facts, asked), rated, wish.preference)
     if not choice.models:
         raise ModelNotSupported(
@@ -395,6 +420,19 @@ def _as_wished(snapshot: Snapshot, facts: RequestFacts, rated: tuple[Rated, ...]
 
     wished = tuple([one for one in rated if any(map(is_wished, snapshot.callable_offers(one.model, today)))])
     return wished or rated
+
+
+def _permitted(snapshot: Snapshot, rated: tuple[Rated, ...], today: str, rules: KeyRules) -> tuple[Rated, ...]:
+    """Those of which the key may call an offer. Raises AccessDenied where there is none."""
+    providers = snapshot.catalog.providers
+
+    def is_permitted(one: Rated) -> bool:
+        return any(allows_offer(rules, offer, providers) for offer in snapshot.callable_offers(one.model, today))
+
+    found = tuple(filter(is_permitted, rated))
+    if rated and not found:
+        raise AccessDenied("This key may call none of the models that there are to choose from.", param="model")
+    return found
 
 
 def _candidates(snapshot: Snapshot, wish: AutoWish) -> Iterator[Model]:

@@ -6,6 +6,7 @@ Writing never waits. A caller that reads slowly makes the reply `is_full`: whoev
 """
 
 import asyncio
+import re
 from collections.abc import Callable
 from typing import Protocol
 
@@ -13,6 +14,12 @@ Headers = list[tuple[bytes, bytes]]
 
 _IDS = b"x-request-id: %(id)b\r\nrequest-id: %(id)b\r\nx-zenmux-requestid: %(id)b\r\n"
 """The id under all the names that clients read: OpenAI's and Codex print the first, Anthropic's reads the second."""
+_CONTROL = re.compile(r"[^ -~]")
+
+
+def header_text(text: str, most: int) -> bytes:
+    """Words of others, such as the names of a caller's fields, as a header may hold them: a line end in them would begin a header of theirs."""
+    return _CONTROL.sub("?", text[:most]).encode("ascii")
 
 
 class Caller(Protocol):
@@ -164,6 +171,12 @@ class Reply:
         if self._see_head is not None:
             self._see_head(status, headers)
         self._caller.whole(status, headers, body)
+
+    def is_answered(self, size: int) -> None:
+        """Somebody has answered with a body of this size, past this object."""
+        self.started = True
+        self.bytes_sent += size
+        self._on_left = None
 
     def close(self) -> None:
         """From now on no comment comes in between."""

@@ -8,7 +8,9 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from trunkline.errors import InternalError, NoProviderAvailable, Overloaded, RequestError
+from trunkline.execution.accounting import Paying
 from trunkline.execution.asked import Asked, Door, asked_of, read
+from trunkline.execution.begun import Begun, give_up
 from trunkline.execution.codecs import codec_of
 from trunkline.execution.conversations import Remembering
 from trunkline.execution.exchange import Exchange
@@ -33,14 +35,16 @@ async def run(
     body: bytes,
     log: Any,
     answered: Callable[[], Awaitable[None]] | None = None,
+    begun: Begun | None = None,
 ) -> None:
     """Answer one request for an answer of a model. Never raises but for a stop of the whole process; always ends in one record.
 
-    `answered` is called once the caller's answer has ended, which may be long before the record: see `Trying.rest`."""
+    `answered` is called once the caller's answer has ended, which may be long before the record: see `Trying.rest`. `begun` is an attempt that was sent
+    already (`plain`)."""
     trying: Trying | None = None
     try:
         try:
-            trying = await _answer(gateway, exchange, reply, door, body, log)
+            trying = await _answer(gateway, exchange, reply, door, body, log, begun)
         finally:
             if answered is not None:
                 await answered()
@@ -48,33 +52,38 @@ async def run(
             exchange.answered_at = gateway.clock.now_s()
             await _rest(trying)
     finally:
-        _end(gateway, exchange, reply)
+        end(gateway, exchange, reply)
 
 
 async def _answer(
-    gateway: Gateway, exchange: Exchange, reply: Reply, door: Door, body: bytes, log: Any
+    gateway: Gateway, exchange: Exchange, reply: Reply, door: Door, body: bytes, log: Any, begun: Begun | None
 ) -> Trying | None:
     """Gives who tried, where there was something to try."""
-    snapshot = gateway.snapshot
+    snapshot = exchange.snapshot or gateway.snapshot
     exchange.request_bytes = len(body)
     task = asyncio.current_task()
     assert task is not None
     telling = Telling(exchange, reply, door)
     trying: Trying | None = None
     try:
-        if gateway.sink.is_full:
+        if begun is None and gateway.sink.is_full:
             await gateway.sink.room()
         asked = asked_of(gateway, exchange, door, body) or await read(gateway, exchange, door, body)
         telling.asked = asked
-        if gateway.tokenizer is not None:
+        if begun is None and gateway.tokenizer is not None:
             await measure(gateway, snapshot, asked)
-        chosen = _prepare(gateway, snapshot, exchange, reply, asked)
-        trying = Trying(gateway, snapshot, exchange, reply, asked, chosen, log, task)
+        chosen = _prepare(gateway, snapshot, exchange, reply, asked) if begun is None else begun.chosen
+        if exchange.terms is not None and gateway.accounting is not None:
+            exchange.paying = Paying(gateway.accounting, exchange.terms, exchange)
+            await exchange.paying.claim(snapshot, asked, chosen)
+        trying = Trying(gateway, snapshot, exchange, reply, asked, chosen, log, task, begun)
         cut = await trying.run()
         if reply.left:
             _left(exchange, reply)
         elif cut is not None:
             telling.cut(cut)
+        else:
+            _learn(trying, exchange, log)
     except RequestError as error:
         exchange.candidates = exchange.candidates or tuple(error.candidates)
         telling.error(error)
@@ -89,7 +98,17 @@ async def _answer(
     except Exception:
         log.exception("request failed inside the gateway", request_id=exchange.id)
         telling.error(InternalError("The gateway itself failed. The request id says where to look in its log."))
+    if begun is not None and trying is None:
+        give_up(gateway, exchange, begun)
     return trying
+
+
+def _learn(trying: Trying, exchange: Exchange, log: Any) -> None:
+    """The caller has its answer: a fault in here is not its business."""
+    try:
+        trying.learn_shape()
+    except Exception:
+        log.exception("nothing could be learned of a request", request_id=exchange.id)
 
 
 async def _rest(trying: Trying) -> None:
@@ -113,23 +132,31 @@ def refuse(gateway: Gateway, exchange: Exchange, reply: Reply, door: Door, error
     try:
         Telling(exchange, reply, door).error(error)
     finally:
-        _end(gateway, exchange, reply)
+        end(gateway, exchange, reply)
 
 
 def abandon(gateway: Gateway, exchange: Exchange, reply: Reply) -> None:
     """Record a request whose caller left while sending it."""
     exchange.outcome, exchange.status = "client_left", CLIENT_LEFT
-    _end(gateway, exchange, reply)
+    end(gateway, exchange, reply)
 
 
-def _end(gateway: Gateway, exchange: Exchange, reply: Reply) -> None:
+def end(gateway: Gateway, exchange: Exchange, reply: Reply) -> None:
+    """Make the record."""
     reply.close()
     gateway.open -= 1
     exchange.answer_bytes = reply.bytes_sent
     if exchange.capture is not None:
         exchange.capture.hand_over()
     ended_at = gateway.clock.now_s() if exchange.answered_at is None else exchange.answered_at
-    gateway.sink.end(exchange.record(ended_at))
+    record = exchange.record(ended_at)
+    if gateway.accounting is not None:
+        # Before the record can be in the store: what is summed up there is not told again.
+        if exchange.paying is not None:
+            exchange.paying.settle(record)
+        elif record.cost_pico_usd:
+            gateway.accounting.charge(record)
+    gateway.sink.end(record)
 
 
 def _prepare(gateway: Gateway, snapshot: Snapshot, exchange: Exchange, reply: Reply, asked: Asked) -> Plan:

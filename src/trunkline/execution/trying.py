@@ -11,10 +11,13 @@ from typing import Any
 
 import msgspec
 
+from trunkline.accounts.types import NO_RULES
 from trunkline.catalog.types import Offer
+from trunkline.errors import RequestError
 from trunkline.execution.affinity import is_elsewhere, note
 from trunkline.execution.asked import Asked
 from trunkline.execution.attempt import Attempting, Try
+from trunkline.execution.begun import Begun
 from trunkline.execution.bill import together
 from trunkline.execution.blame import client_error
 from trunkline.execution.decide import Decision, Situation, decide
@@ -23,6 +26,7 @@ from trunkline.execution.failure import LIMITED, Failure
 from trunkline.execution.final import final_error
 from trunkline.execution.gateway import Gateway, Snapshot
 from trunkline.execution.hedge import Race
+from trunkline.execution.learning import learn_shape
 from trunkline.execution.planning import learn
 from trunkline.execution.rescue import Continuation, merged, takes
 from trunkline.execution.respond import Reply
@@ -32,6 +36,8 @@ from trunkline.routing.affinity import Held
 from trunkline.routing.health import Sample
 from trunkline.routing.types import Plan
 
+BYOK = "byok: paid with the caller's own key of the provider"
+"""The note on a record of such a request. Its cost is what the provider bills to that member, not to the operator."""
 _ASKS_FOR_REST = (LIMITED, 503)
 
 
@@ -39,7 +45,8 @@ class Trying:
     """Lives as long as its request is tried."""
 
     __slots__ = (
-        "_asked", "_exchange", "_failures", "_gateway", "_log", "_model", "_next", "_race", "_raced_from", "_reply", "_snapshot", "_task",
+        "_answered_by", "_asked", "_begun", "_exchange", "_failures", "_gateway", "_log", "_model", "_next", "_race", "_raced_from", "_reply",
+        "_snapshot", "_task",
     )  # fmt: skip
 
     def __init__(
@@ -52,8 +59,10 @@ class Trying:
         chosen: Plan,
         log: Any,
         task: "asyncio.Task[Any]",
+        begun: Begun | None = None,
     ) -> None:
-        """`task` is the request's, which ends where its caller's leaving ends the call."""
+        """`task` is the request's, which ends where its caller's leaving ends the call. `begun` is the plan's first attempt, where it was sent already."""
+        self._begun = begun
         self._gateway = gateway
         self._snapshot = snapshot
         self._exchange = exchange
@@ -67,6 +76,7 @@ class Trying:
         if held is not None:
             self._next = deque([_knowing(held, one) for one in self._next])
         self._failures: list[tuple[Offer, Failure]] = []
+        self._answered_by: Attempting | None = None
         self._race: Race | None = None
         """The last one. No other is begun while one of its attempts runs: from its winner there is only a rescue, which runs alone."""
         self._raced_from = 0
@@ -75,8 +85,16 @@ class Trying:
     async def run(self) -> Failure | None:
         """Raises a `RequestError` where no offer answered and nothing of an answer has gone to the caller."""
         hedge = self._asked.facts.wish.hedge
-        while not self._reply.left or self._exchange.drains:
+        last: Attempting | None = None
+        while self._begun is not None or not self._reply.left or self._exchange.drains:
             one = self._next.popleft()
+            if self._exchange.paying is not None:
+                afforded = await self._exchange.paying.afford(one)
+                if afforded is None:
+                    if self._next:
+                        continue
+                    return self._out_of_room(last)
+                one = afforded
             last = await (self._alone(one) if hedge is None else self._beside(one, hedge))
             if last.failure is None or last.decision is Decision.STOP:
                 self._answered(last)
@@ -88,6 +106,14 @@ class Trying:
             if last.decision is Decision.TELL_CLIENT:
                 raise client_error(last.failure.status, last.failure.fault)
         return None
+
+    def _out_of_room(self, last: Attempting | None) -> Failure | None:
+        """Nothing of what is left to try can be paid."""
+        if last is not None and last.committed:
+            return last.failure
+        paying = self._exchange.paying
+        assert paying is not None, "only who pays can run out"
+        raise paying.no_room(self._final_error() if self._failures else None)
 
     @property
     def has_rest(self) -> bool:
@@ -115,11 +141,27 @@ class Trying:
         if self._race is not None:
             self._race.stop()
 
+    def learn_shape(self) -> None:
+        """After an answer: what the request has in common with those to come."""
+        if self._is_plain and self._answered_by is not None and len(self._exchange.attempts) == 1:
+            one, key = self._answered_by.one, self._answered_by.key
+            if not one.forgetting and one.continuation is None:
+                learn_shape(self._gateway, self._snapshot, self._asked, one.step, key)
+
+    @property
+    def _is_plain(self) -> bool:
+        """Its key is held to nothing."""
+        return self._exchange.terms is None and self._exchange.rules is NO_RULES
+
     # --- one attempt, or two
 
     def _begin(self, one: Try, race: Race | None = None) -> Attempting:
         gateway = self._gateway
         attempt = Attempting(gateway, self._snapshot, self._exchange, self._reply, self._asked, one, race)
+        begun, self._begun = self._begun, None
+        if begun is not None:
+            attempt.take_over(begun)
+            return attempt
         stream = self._asked.facts.stream
         attempt.token = gateway.health.begin(attempt.offer.id, attempt.ended_at, is_stream=stream)
         return attempt
@@ -154,8 +196,19 @@ class Trying:
                 self._account(attempt)
         return _most_telling(race.ended)
 
-    def _hedge(self, race: Race) -> Attempting:
-        attempt = self._begin(self._next.popleft(), race)
+    async def _hedge(self, race: Race) -> Attempting | None:
+        """None where it cannot be paid, or where it is too late by now."""
+        one, paying = self._next[0], self._exchange.paying
+        if paying is not None:
+            afforded = await paying.afford(one)
+            if afforded is None:
+                return None
+            if not race.is_running or race.winner is not None or self._reply.left:
+                paying.ended(afforded)
+                return None
+            one = afforded
+        self._next.popleft()
+        attempt = self._begin(one, race)
         attempt.kind = "hedge"
         return attempt
 
@@ -262,7 +315,7 @@ class Trying:
                 message=failure.shown_message,
             )
 
-    def _final_error(self) -> Exception:
+    def _final_error(self) -> RequestError:
         told = [(offer, failure) for offer, failure in self._failures if failure.blame is not Blame.CLIENT]
         if not told:
             # No offer takes it as it is: the caller's to mend.
@@ -281,12 +334,16 @@ class Trying:
     def _account(self, attempt: Attempting, *, lost: bool = False) -> None:
         """Put the attempt into the record and into its offer's health. One that was never begun only ends there."""
         exchange, gateway = self._exchange, self._gateway
+        if exchange.paying is not None:
+            exchange.paying.ended(attempt.one)
         if not attempt.is_begun:
             gateway.health.observe(
                 attempt.offer.id, Sample(attempt.ended_at, None, began_s=attempt.ended_at), attempt.token
             )
             return
         told = attempt.account()
+        if attempt.key.own and BYOK not in exchange.notes:
+            exchange.notes.append(BYOK)
         gateway.health.observe(attempt.offer.id, attempt.sample(told), attempt.token)
         if lost:
             # The last one in the record is who answered, however long the beaten one is read on.
@@ -308,6 +365,7 @@ class Trying:
         if self._reply.left:
             return
         exchange.outcome, exchange.status = "ok", 200
+        self._answered_by = attempt
         if attempt.key.name:
             self._gateway.keys.good(self._snapshot.account(attempt.offer.provider), attempt.key, attempt.offer.id)
         if self._asked.remembering is not None and self._asked.remembering.note:

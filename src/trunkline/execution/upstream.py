@@ -1,10 +1,12 @@
 """The call to a provider, and what its head says. In: a plan's step and the caller's request; headers. Out: `UpstreamRequest`; waits, ids, what may pass."""
 
 from email.utils import parsedate_to_datetime
+from operator import itemgetter
 
 from trunkline.catalog.types import Deadlines
 from trunkline.execution.gateway import Gateway
 from trunkline.execution.respond import Headers
+from trunkline.execution.transport.response_head import headers_of
 from trunkline.execution.transport.types import UpstreamRequest
 from trunkline.execution.ways import Sent
 from trunkline.providers.accounts import Account, Endpoint, with_headers
@@ -12,8 +14,12 @@ from trunkline.providers.authorise import authorised
 from trunkline.providers.surfaces import PLAIN, fitted
 
 # What of a provider's head may pass: never cookies, the operator's organisation, or the limits of the operator's account (design.md 3.7).
-_PASSED = frozenset({b"openai-processing-ms", b"openai-version", b"content-language", b"x-simulated"})
-_REQUEST_IDS = frozenset({b"x-request-id", b"request-id", b"apim-request-id", b"x-ms-request-id", b"cf-ray"})
+SHOWN = frozenset({b"openai-processing-ms", b"openai-version", b"content-language", b"x-simulated"})
+REQUEST_IDS = frozenset({b"x-request-id", b"request-id", b"apim-request-id", b"x-ms-request-id", b"cf-ray"})
+_BEGINNINGS = frozenset([name[:4] for name in (SHOWN | REQUEST_IDS) - {b"content-language"}])
+_LANGUAGE = frozenset({b"content-la"})
+"""It begins as others do that every answer has."""
+_four, _ten = itemgetter(slice(4)), itemgetter(slice(10))
 _LONGEST_NUMBER = 12
 
 
@@ -56,13 +62,21 @@ def header(headers: Headers, wanted: bytes) -> str:
 
 def passed(headers: Headers) -> Headers:
     """What the caller may see of a provider's head."""
-    return [one for one in headers if one[0] in _PASSED]
+    return [one for one in headers if one[0] in SHOWN]
+
+
+def shown_of(head: bytes) -> Headers:
+    """The headers of a head in bytes, where one of them may be among `SHOWN` and `REQUEST_IDS`."""
+    lines = head.lower().split(b"\r\n")
+    if _BEGINNINGS.isdisjoint(map(_four, lines)) and _LANGUAGE.isdisjoint(map(_ten, lines)):
+        return []
+    return headers_of(head)
 
 
 def request_id(headers: Headers) -> str:
     """The provider's own id of the call, under the first of the names in use that it sends."""
     for name, value in headers:
-        if name in _REQUEST_IDS:
+        if name in REQUEST_IDS:
             return value[:128].decode("latin-1")
     return ""
 

@@ -35,6 +35,7 @@ from trunkline.ir.usage import Usage
 from trunkline.protocols import cost_in, sse, stopping, tools
 from trunkline.protocols.codec import CHAT, GEMINI, MESSAGES, RESPONSES, Place, StreamReader, StreamWriter, Target
 from trunkline.protocols.facts import attributes
+from trunkline.protocols.limiting import with_limit
 from trunkline.protocols.openai_chat import answer, errors
 from trunkline.protocols.openai_chat.request import GATEWAY_KEYS, ChatRequest, upstream_body
 from trunkline.protocols.openai_chat.stop import cut_answer
@@ -208,8 +209,11 @@ class ChatWay(Way):
 
     def sent(self) -> Sent:
         asked, step, changes = self._asked, self._step, self._edits
+        fields = asked.fields
+        if step.max_output_tokens is not None:
+            fields = with_limit(fields, CHAT, step.max_output_tokens)
         body = upstream_body(
-            ChatRequest(asked.fields, asked.facts),
+            ChatRequest(fields, asked.facts),
             model=step.offer.upstream_model,
             drop=step.dropped + step.emulated + changes.drop,
             rename=changes.rename,
@@ -318,7 +322,7 @@ class SameWay(_CodecWay):
 
     def sent(self) -> Sent:
         return Sent(
-            _with_model(self._asked, self.protocol, self._step.offer.upstream_model, reasons=self._reasons),
+            _with_model(self._asked, self.protocol, self._step, reasons=self._reasons),
             _forwarded(self._asked, self.protocol),
         )
 
@@ -381,7 +385,7 @@ class TranslatedWay(_CodecWay):
         return Sent(body, made.headers + told, made.losses)
 
     def _request(self) -> Request:
-        return self._asked.canonical()
+        return _limited(self._asked.canonical(), self._step)
 
     def read(self, body: bytes) -> Observed | Failure:
         response = self._response(body)
@@ -466,7 +470,7 @@ class ContinuedWay(TranslatedWay):
         return msgspec.structs.replace(sent, body=_with_members(sent.body, more)) if more else sent
 
     def _request(self) -> Request:
-        request, is_chat = self._continuation.request, self.protocol == CHAT
+        request, is_chat = _limited(self._continuation.request, self._step), self.protocol == CHAT
         return marked(request, self._step.offer.prefill) if is_chat else request
 
     def continuation(self) -> Continuation | None:
@@ -541,11 +545,18 @@ def _with_word(value: msgspec.Raw | None, word: str) -> msgspec.Raw:
     return raw([*words, word]) if isinstance(words, list) and word not in words else raw(words)
 
 
-def _with_model(asked: Asked, protocol: str, model: str, *, reasons: bool) -> bytes:
+def _limited(request: Request, step: Step) -> Request:
+    limit = step.max_output_tokens
+    return request if limit is None else msgspec.structs.replace(request, max_output_tokens=limit)
+
+
+def _with_model(asked: Asked, protocol: str, step: Step, *, reasons: bool) -> bytes:
     """The caller's body with the provider's name of the model; of the rest every byte stays (design.md 3.7)."""
     fields = {name: value for name, value in asked.fields.items() if name not in GATEWAY_KEYS}
+    if step.max_output_tokens is not None:
+        fields = with_limit(fields, protocol, step.max_output_tokens)
     if protocol not in _NO_MODEL:
-        fields["model"] = raw(model)
+        fields["model"] = raw(step.offer.upstream_model)
     if protocol == RESPONSES:
         # What is stored, this gateway stores: the next turn may go to another provider.
         fields["store"] = raw(False)

@@ -95,17 +95,15 @@ class RateCard:
             form = slots.forms[used] = _form(slots, used)
         lines = []
         total = 0
-        for row in form.rows:
-            quantity = (
-                counts[row.place]
-                if row.others is None
-                else counts[row.place] + sum(map(counts.__getitem__, row.others))
-            )
-            amount = quantity * row.numerator
-            if row.denominator != 1:
-                amount = round_half_even(amount, row.denominator)
+        for item, unit, value, numerator, denominator, place, others in form.rows:
+            quantity = counts[place]
+            if others is not None:
+                quantity += sum(map(counts.__getitem__, others))
+            amount = quantity * numerator
+            if denominator != 1:
+                amount = round_half_even(amount, denominator)
             total += amount
-            lines.append(CostLine(row.item, quantity, row.unit, row.value, amount))
+            lines.append(CostLine(item, quantity, unit, value, amount))
         return Cost(tuple(lines), total, form.unpriced, usage.estimated)
 
     def _slots_at(self, prompt_tokens: int, at_ms: float, service_tier: str | None) -> "_Slots":
@@ -119,16 +117,9 @@ class RateCard:
         return slots
 
 
-class _Row(msgspec.Struct, frozen=True):
-    """One line of a bill: what its quantity is the sum of, by place in the counts of `BUCKETS`, and its price."""
-
-    item: str
-    unit: str
-    value: str
-    numerator: int
-    denominator: int
-    place: int
-    others: tuple[int, ...] | None
+_Row = tuple[str, str, str, int, int, int, tuple[int, ...] | None]
+"""One line of a bill: item, unit, value of its price; that as numerator and denominator; its quantity, by place in the counts of `BUCKETS`, and what else
+is added to it. A tuple, because each bill takes all of it."""
 
 
 class _Form(msgspec.Struct, frozen=True):
@@ -169,7 +160,7 @@ def _form(slots: _Slots, used: tuple[bool, ...]) -> _Form:
         places.setdefault(item, []).append(place)
         rates[item] = slot
     rows = [
-        _Row(
+        (
             item,
             rate.line.unit,
             rate.value,

@@ -14,7 +14,7 @@ class CostLine(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     amount_pico_usd: int
 
 
-class Cost(msgspec.Struct, frozen=True):
+class Cost(msgspec.Struct, frozen=True, gc=False):
     """The bill of one attempt. `unpriced` names items that were used and have no price: never zero by silence."""
 
     lines: tuple[CostLine, ...] = ()

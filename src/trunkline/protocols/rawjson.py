@@ -41,9 +41,10 @@ def put_into(text: bytes, value: bytes, members: bytes) -> bytes | None:
 
     None where it cannot be told which place is meant (the object stands there twice, or cut by line ends), or the object is empty.
     """
-    if text.count(value) != 1 or value.find(b":") < 0:
+    at = text.find(value)
+    if at < 0 or text.find(value, at + 1) >= 0 or value.find(b":") < 0:
         return None
-    end = text.index(value) + len(value) - 1
+    end = at + len(value) - 1
     return b"%b,%b%b" % (text[:end], members, text[end:])
 
 

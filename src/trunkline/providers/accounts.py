@@ -48,6 +48,10 @@ class Account(Discreet, frozen=True):
     """Instead of a key: requests go through `providers.authorise`."""
     region: str = ""
     """AWS's, for signatures."""
+    own: int = 0
+    """How many of the keys, from the first, are the asking member's own: they are used first."""
+    whose: str = ""
+    """Of an account that not everyone's requests have: the organisation's or member's id."""
 
     def _shown(self) -> Iterator[tuple[str, Any]]:
         yield "provider", self.provider.slug
@@ -96,6 +100,11 @@ class Written(Discreet, frozen=True):
     keys: tuple[str, ...] = ()
     headers: Mapping[str, str] | None = None
     """None: nothing was written about headers."""
+    stored: tuple[str, ...] = ()
+    """Keys that the store keeps, used in turn with those of the files or the environment."""
+    own: tuple[str, ...] = ()
+    """The asking member's own, used before all of them."""
+    whose: str = ""
 
     def _shown(self) -> Iterator[tuple[str, Any]]:
         yield "layers", len(self.layers)
@@ -127,7 +136,7 @@ def resolve(
         return Absent(provider, "switched off by `enabled = false`")
     own = bool(written.keys or written.credentials)
     variable, key = _from_environment(provider.key_env, env) if not own else ("", "")
-    found = written.keys or ((key,) if key else ())
+    found = tuple(dict.fromkeys((*written.own, *(written.keys or ((key,) if key else ())), *written.stored)))
     fault = fault_of_key(key)
     if fault:
         return Absent(provider, f"the variable {variable} {fault}", (variable,))
@@ -161,6 +170,8 @@ def resolve(
         profiles=profiles,
         credential=credential,
         region=value_of("region", provider, env),
+        own=len(set(written.own)),
+        whose=written.whose,
     )
 
 

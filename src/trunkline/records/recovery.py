@@ -4,7 +4,7 @@ The rule of charging: what the request had reserved, no more. The provider may h
 the amount is flagged as estimated. Run before the writer starts and while no other process writes (`storage.writer_claim`).
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
 from typing import Protocol
 
@@ -23,6 +23,10 @@ class RecoverableStore(Protocol):
 
     def open_intents(self) -> list[Intent]: ...
 
+    def payers(self, key_ids: Iterable[str]) -> Mapping[str, str]:
+        """Key -> the prepaid organisation that pays for it."""
+        ...
+
     def write(self, records: Sequence[Record], intents: Sequence[Intent], ended: Sequence[str]) -> None: ...
 
 
@@ -31,12 +35,13 @@ def recover(store: RecoverableStore, now_ms: float) -> list[Record]:
     intents = store.open_intents()
     if not intents:
         return []
-    interrupted = [close_interrupted(intent, now_ms) for intent in intents]
+    payers = store.payers(intent.key_id for intent in intents)
+    interrupted = [close_interrupted(intent, now_ms, payers.get(intent.key_id, "")) for intent in intents]
     store.write(interrupted, [], [intent.id for intent in intents])
     return interrupted
 
 
-def close_interrupted(intent: Intent, now_ms: float) -> Record:
+def close_interrupted(intent: Intent, now_ms: float, prepaid_by: str = "") -> Record:
     """The record of a request of which only the intent is left. `now_ms` is the time of finding it."""
     cost = _reserved_cost(intent.reserved_pico_usd)
     attempt = Attempt(
@@ -65,6 +70,7 @@ def close_interrupted(intent: Intent, now_ms: float) -> Record:
         cost=cost,
         attempts=(attempt,),
         notes=(NOTE,),
+        prepaid_by=prepaid_by,
     )
 
 

@@ -9,7 +9,7 @@ from trunkline.ir.usage import Usage
 from trunkline.pricing.types import Cost
 
 
-class Attempt(msgspec.Struct, frozen=True, omit_defaults=True):
+class Attempt(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """One upstream call of a request."""
 
     provider: str
@@ -60,7 +60,14 @@ class Candidate(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     reason: str = ""
 
 
-class Record(msgspec.Struct, frozen=True, omit_defaults=True):
+class Charge(msgspec.Struct, frozen=True, gc=False):
+    """What a request took from a wallet. `wallet` is empty where its organisation had none."""
+
+    wallet: str
+    amount_pico_usd: int
+
+
+class Record(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """The account of one request, whatever became of it."""
 
     id: str
@@ -104,6 +111,10 @@ class Record(msgspec.Struct, frozen=True, omit_defaults=True):
     notes: tuple[str, ...] = ()
     """E.g. `observer failed: ...`."""
     simulated: bool = False
+    prepaid_by: str = ""
+    """The organisation whose wallets pay for it."""
+    charges: tuple[Charge, ...] = ()
+    """The cost by wallet, where it is prepaid. The writer sets it, with the wallets as they are when the record is stored."""
 
 
 class Intent(msgspec.Struct, frozen=True, gc=False):

@@ -16,11 +16,10 @@ from typing import Protocol
 import msgspec
 
 from trunkline.errors import StoreError
+from trunkline.records.journal import BACK_OFF_FIRST_S, BACK_OFF_LAST_S, Items, Journal, StillWriting
 from trunkline.records.types import Forgotten, Intent, Kept, Record
 
 _BATCH_ITEMS = 2_000
-_BACK_OFF_FIRST_S = 0.05
-_BACK_OFF_LAST_S = 2.0
 _BATCH_BYTES = 32 * 1024 * 1024
 """Of what is kept: a batch ends with the item that passes it, so that one commit does not take seconds."""
 MAX_KEPT_BYTES = 256 * 1024 * 1024
@@ -31,6 +30,8 @@ _PURGE_PAUSE_S = 1.0
 FOLD_EVERY_S = 1.0
 """Figures are as old at most: the rows that a second's records share are written once, not with each batch."""
 _FOLD_PAUSE_S = 0.2
+_STORED_WITHIN_S = 3.0
+_LOOK_AGAIN_S = 0.02
 
 
 Change = Kept | Forgotten
@@ -72,6 +73,10 @@ class WriterStats(msgspec.Struct, frozen=True):
     """At most this long the oldest item has waited; 0 when nothing waits."""
     figures_error: str = ""
     """Why the figures are not up to date; empty while they are. Records do not wait for it."""
+    spooled_bytes: int = 0
+    """On the local disk, for a store that does not take them now."""
+    is_spooling: bool = False
+    """The store does not take what comes, and the local disk does."""
 
 
 class _Waiter(msgspec.Struct, frozen=True):
@@ -99,11 +104,16 @@ class _Work(msgspec.Struct):
     barriers: list[_Waiter] = []
     taken: int = 0
 
+    @property
+    def items(self) -> Items:
+        return self.records, list(self.intents.values()), self.ended, list(self.changes.values())
+
 
 class RecordWriter:
     """Implements `RecordSink`. Lives from `start` to `stop`; `intend`, `end` and `room` belong to the event loop's side.
 
-    Each flag is written by one side and read by the other in an order that loses no wake-up; there is no lock per item.
+    Each flag is written by one side and read by the other in an order that loses no wake-up; there is no lock per item. With a journal, what the store
+    does not take at once waits on the local disk instead of in memory; then the connection belongs to the journal's thread until it has brought it over.
     """
 
     def __init__(
@@ -113,6 +123,7 @@ class RecordWriter:
         max_queue: int = 20_000,
         min_interval_s: float = 0.02,
         max_kept_bytes: int = MAX_KEPT_BYTES,
+        journal: Journal | None = None,
         clock: Callable[[], float] = time.monotonic,
         unix_ms: Callable[[], float] = lambda: time.time() * 1000,
     ) -> None:
@@ -120,6 +131,7 @@ class RecordWriter:
         self._max_queue = max_queue
         self._min_interval_s = min_interval_s
         self._max_kept_bytes = max_kept_bytes
+        self._journal = journal
         self._clock = clock
         self._unix_ms = unix_ms
         self._queue: deque[Record | Intent | Change | _Waiter] = deque()
@@ -144,10 +156,13 @@ class RecordWriter:
         self._failures = 0
         self._last_error = ""
         self._figures_error = ""
+        self._is_spool_full = False
         self._waiting_since: float | None = None
 
     def start(self) -> None:
         """Start the thread. A store that cannot be opened is tried again like one that cannot be written."""
+        if self._journal is not None:
+            self._journal.start(self)
         self._thread.start()
 
     def stop(self, timeout_s: float = 10.0) -> None:
@@ -158,6 +173,8 @@ class RecordWriter:
         if self._thread.is_alive():
             self._abandon.set()
             self._thread.join()
+        if self._journal is None or self._journal.stop(timeout_s):
+            self._end_batch()
         left = self._queued()
         if left:
             raise StoreError(
@@ -213,6 +230,16 @@ class RecordWriter:
             self._rouse()
         await barrier.future
 
+    async def all_stored(self) -> None:
+        """Wait until everything handed over so far is in the store. StoreError where some of it waits on the local disk, and goes on waiting."""
+        await self.flushed()
+        until_s = self._clock() + _STORED_WITHIN_S
+        while self._journal is not None and self._journal.waiting_bytes:
+            # A slow commit puts a batch there for a moment; a store that is away, for as long as it is.
+            if self._clock() >= until_s:
+                raise StoreError("records wait on the local disk for the store")
+            await asyncio.sleep(_LOOK_AGAIN_S)
+
     def stats(self) -> WriterStats:
         since = self._waiting_since
         return WriterStats(
@@ -223,6 +250,8 @@ class RecordWriter:
             last_error=self._last_error,
             oldest_waiting_s=0.0 if since is None else self._clock() - since,
             figures_error=self._figures_error,
+            spooled_bytes=0 if self._journal is None else self._journal.waiting_bytes,
+            is_spooling=not self._is_direct and not self._is_spool_full,
         )
 
     def _queued(self) -> int:
@@ -247,7 +276,6 @@ class RecordWriter:
             self._stopping.wait(self._min_interval_s)
             self._store_queue()
             self._keep_house()
-        self._end_batch()
 
     def _await_work(self) -> bool:
         """True when there is something to store, False when the thread is to end."""
@@ -269,17 +297,20 @@ class RecordWriter:
         return not self._abandon.is_set()
 
     def _store_queue(self) -> None:
-        """Take the next items and store them, however often it takes."""
+        """Take the next items and store them, or put them into the journal, however often it takes."""
         taken_at = self._clock()
         self._work = self._take()
-        back_off_s = _BACK_OFF_FIRST_S
-        while not self._try_store():
+        back_off_s = BACK_OFF_FIRST_S
+        while not (self._try_store() if self._is_direct else self._try_spool(after_failure=False)):
             if self._abandon.wait(back_off_s):
                 return
-            back_off_s = min(2 * back_off_s, _BACK_OFF_LAST_S)
-        self._account(self._work)
+            back_off_s = min(2 * back_off_s, BACK_OFF_LAST_S)
         # What is in the queue now came after the last taking.
         self._waiting_since = taken_at if self._queue else None
+
+    @property
+    def _is_direct(self) -> bool:
+        return self._journal is None or self._journal.is_direct
 
     def _take(self) -> _Work:
         """Up to `_BATCH_ITEMS` of the queue. An intent whose record comes in the same batch is not worth a row."""
@@ -295,7 +326,7 @@ class RecordWriter:
                 if item.id in self._stored_intents:
                     work.ended.append(item.id)
             elif type(item) is Intent:
-                work.intents[item.id] = _newest(work.intents.get(item.id), item)
+                work.intents[item.id] = newest_intent(work.intents.get(item.id), item)
             elif type(item) is _Waiter:
                 work.barriers.append(item)
             else:
@@ -308,23 +339,42 @@ class RecordWriter:
         self._stored_intents.update(work.intents)
         try:
             if work.records or work.intents or work.changes:
-                self._open().write(work.records, list(work.intents.values()), work.ended, list(work.changes.values()))
+                self.write(work.items)
         except Exception as error:  # noqa: BLE001 - a background loop: whatever the store says, the batch is kept and tried again
-            self._failures += 1
-            self._last_error = str(error) or type(error).__name__
-            self._close_batch()
+            self.failed(error)
+            return self._try_spool(after_failure=True)
+        self._last_error = ""
+        self.stored(work.change_count, work.kept_bytes)
+        self._account(work)
+        return True
+
+    def _try_spool(self, *, after_failure: bool) -> bool:
+        """Put the items into the journal. False where there is none, it takes no more, or the store takes them again."""
+        work = self._work
+        if self._journal is None:
             return False
+        self._stored_intents.update(work.intents)
+        if not (work.records or work.intents or work.changes):
+            self._account(work)
+            return True
+        try:
+            if not self._journal.put(work.items, work.change_count, work.kept_bytes, after_failure=after_failure):
+                return self._try_store()
+        except Exception as error:  # noqa: BLE001 - the same
+            self._is_spool_full = True
+            self._last_error = str(error) or type(error).__name__
+            return False
+        self._is_spool_full = False
+        self._account(work)
         return True
 
     def _account(self, work: _Work) -> None:
+        """These are durable."""
         self._stored_intents.difference_update(work.ended)
         self._written += work.taken - len(work.barriers)
-        self._durable_changes += work.change_count
-        self._durable_bytes += work.kept_bytes
         if work.records and self._fold_at is None:
             self._fold_at = self._clock() + FOLD_EVERY_S
         self._batches += 1
-        self._last_error = ""
         self._work = _Work()
         for barrier in work.barriers:
             barrier.wake()
@@ -338,8 +388,9 @@ class RecordWriter:
             places -= 1
 
     def _keep_house(self) -> None:
-        self._fold()
-        self._purge()
+        if self._is_direct:
+            self._fold()
+            self._purge()
 
     def _fold(self) -> None:
         """Bring the figures up to date, if it is time. What cannot be folded now is, later: the store knows which records are."""
@@ -358,7 +409,7 @@ class RecordWriter:
 
     def _end_batch(self) -> None:
         """The last figures, then the end."""
-        if self._batch is not None:
+        if self._batch is not None and self._is_direct:
             # What fails here is done at the next start.
             with contextlib.suppress(Exception):
                 self._batch.fold(self._unix_ms())
@@ -377,6 +428,30 @@ class RecordWriter:
             self._failures += 1
             self._close_batch()
 
+    # What the journal asks and tells, in its thread while something waits there; else this one's own.
+
+    def write(self, items: Items) -> None:
+        """One transaction."""
+        self._open().write(*items)
+
+    def failed(self, error: Exception) -> None:
+        """The store did not take a batch. One that is still at it keeps its connection."""
+        self._failures += 1
+        self._last_error = str(error) or type(error).__name__
+        if not isinstance(error, StillWriting):
+            self._close_batch()
+
+    def stored(self, changes: int, kept_bytes: int) -> None:
+        """So many changes of what is kept are in the store."""
+        self._durable_changes += changes
+        self._durable_bytes += kept_bytes
+
+    def emptied(self) -> None:
+        """The journal has brought over everything."""
+        self._last_error = ""
+        self._fold_at = self._clock()
+        self._rouse()
+
     def _open(self) -> Batch:
         if self._batch is None:
             self._batch = self._open_batch()
@@ -394,7 +469,7 @@ def _add_change(work: _Work, change: Change) -> None:
     work.kept_bytes += len(change.data) if type(change) is Kept else 0
 
 
-def _newest(earlier: Intent | None, intent: Intent) -> Intent:
+def newest_intent(earlier: Intent | None, intent: Intent) -> Intent:
     """A request that goes to its next offer intends again: that offer counts, from the request's first start on."""
     if earlier is None:
         return intent

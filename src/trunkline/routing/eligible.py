@@ -8,13 +8,20 @@ from collections.abc import Mapping, Sequence
 import msgspec
 
 from trunkline.catalog.types import PARAMETERS, PROTOCOLS, DataPolicy, Model, Offer, Provider
-from trunkline.errors import InvalidParams, ModelNotSupported, NoProviderAvailable, PayloadTooLarge, RequestError
+from trunkline.errors import (
+    AccessDenied,
+    InvalidParams,
+    ModelNotSupported,
+    NoProviderAvailable,
+    PayloadTooLarge,
+    RequestError,
+)
 from trunkline.ir.facts import RequestFacts
-from trunkline.ir.wish import NO_WISH, RoutingWish
+from trunkline.ir.wish import NO_WISH, PolicyWish, RoutingWish
 from trunkline.records.types import Candidate
 from trunkline.routing.tokens import Learned, Prompt, Room, doubt, sure_bytes, too_long
 from trunkline.routing.types import Choice, Eligible, Step
-from trunkline.routing.wished import same_price_bytes, unwished
+from trunkline.routing.wished import against_policy, same_price_bytes, unwished
 
 _NOTHING: frozenset[str] = frozenset()
 _NO_LIMIT = 2**62
@@ -31,6 +38,10 @@ class Rules(msgspec.Struct, frozen=True):
     providers: Mapping[str, Provider] = {}
     """For their data policies."""
     learned: Learned = msgspec.field(default_factory=Learned)
+    allowed_providers: tuple[str, ...] = ()
+    """Of the caller's key; empty: all."""
+    floor: PolicyWish = PolicyWish()
+    """What a data policy must promise, whatever the request wishes."""
 
 
 class _Exclusion(msgspec.Struct, frozen=True):
@@ -130,11 +141,24 @@ def _exclusion(facts: RequestFacts, model: Model, offer: Offer, rules: Rules) ->
     if _SPOKEN.isdisjoint(offer.protocols):
         return _Exclusion("speaks none of the protocols that this gateway speaks")
     return (
-        (None if rules.wish is NO_WISH else _wish(facts, offer, rules))
+        _denied(offer, rules)
+        or (None if rules.wish is NO_WISH else _wish(facts, offer, rules))
         or _modality(facts, model, offer)
         or _need(facts, model, offer)
         or _output_limit(facts, model, offer)
         or _size(facts, model, offer, rules.learned)
+    )
+
+
+def _denied(offer: Offer, rules: Rules) -> _Exclusion | None:
+    """By the rules of the caller's key."""
+    if rules.allowed_providers and offer.provider not in rules.allowed_providers:
+        return _Exclusion("is not one of the providers that this key may use", AccessDenied, "model")
+    why = against_policy(rules.floor, policy_of(offer, rules.providers))
+    return (
+        None
+        if why is None
+        else _Exclusion(f"{why.reason}, and this key's data policy wants more", AccessDenied, "model")
     )
 
 

@@ -20,6 +20,8 @@ class Step(msgspec.Struct, frozen=True):
     native: bool = True
     shown_model: str = ""
     """What an answer that we write calls its model, where that is not the name that the caller asked for: a fallback, or a chosen one."""
+    max_output_tokens: int | None = None
+    """A lower output limit than the caller asked for, or one where it asked for none: what its budget pays."""
 
 
 class Choice(msgspec.Struct, frozen=True):

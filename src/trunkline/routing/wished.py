@@ -27,10 +27,10 @@ def unwished(wish: RoutingWish, offer: Offer, policy: DataPolicy, prompt_bytes: 
         return Unwished("is not one of `provider.only`", "provider.only")
     if offer.provider in wish.ignore:
         return Unwished("is one of `provider.ignore`", "provider.ignore")
-    return _against_policy(wish.data_policy, policy) or _too_dear(wish, offer, prompt_bytes, today)
+    return against_policy(wish.data_policy, policy) or _too_dear(wish, offer, prompt_bytes, today)
 
 
-def _against_policy(wish: PolicyWish, policy: DataPolicy) -> Unwished | None:
+def against_policy(wish: PolicyWish, policy: DataPolicy) -> Unwished | None:
     """What a vendor does not say, it does not promise."""
     where = "provider.data_policy"
     if wish.no_training and policy.training is not False:

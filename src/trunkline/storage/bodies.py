@@ -1,17 +1,14 @@
-"""Captured bodies on the disk: an SQLite file a day in a folder beside the store, compressed and encrypted like what is `Kept`.
+"""Captured bodies on their way into the store (`body_files`, `body_table`): by day, compressed and encrypted like what is `Kept`.
 
 In: `Captured`, from the event loop; which records were stored, in the record writer's thread. Out: rows, found again by a request's id. Bodies are no
-records: they follow theirs within a second or two, and when too many wait, or the disk takes none, they are dropped and counted, never held up for.
+records: they follow theirs within a second or two, and when too many wait, or the store takes none, they are dropped and counted, never held up for.
 """
 
 import contextlib
-import datetime
-import sqlite3
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import msgspec
 
@@ -19,31 +16,31 @@ from trunkline.errors import StoreError
 from trunkline.records.bodies import DAY_MS, Captured, CapturePolicy, redacted
 from trunkline.records.types import Intent, Kept, Record
 from trunkline.records.writer import Batch, Change
-from trunkline.storage import sqlite_file
 from trunkline.storage.cipher import Cipher
-from trunkline.storage.statements import insert
-from trunkline.storage.url import sqlite_path
 
 MAX_WAITING_BYTES = 64 * 1024 * 1024
 WITH_RECORDS_S = 0.010
 """Between two batches of records so long is given to bodies, lest records wait."""
 BETWEEN_S = 0.030
-_OPEN_DAYS = 2
-_TABLE = "CREATE TABLE bodies (id TEXT PRIMARY KEY, key_id TEXT NOT NULL, data BLOB NOT NULL)"
-_INSERT = insert("bodies", ("id", "key_id", "data"), "DO NOTHING")
-_FIND = "SELECT key_id, data FROM bodies WHERE id = ?"
+RowsOfDays = dict[int, list[tuple[str, str, bytes]]]
+"""Day (from 1970, UTC) -> id, key id, sealed data."""
 _decoder = msgspec.msgpack.Decoder(Captured)
 
 
-def bodies_folder(url: str) -> Path:
-    """Beside the store of this URL."""
-    path = sqlite_path(url)
-    return path.with_name(path.name + ".bodies")
+class BodyDays(Protocol):
+    """Where rows go; used by the writer's thread."""
 
+    def write(self, by_day: RowsOfDays) -> None:
+        """StoreError where they cannot be written now; ids that are there already are left as they are."""
+        ...
 
-def day_file(folder: Path, day: int) -> Path:
-    """`day` counts from 1970, UTC."""
-    return folder / f"bodies-{datetime.date(1970, 1, 1) + datetime.timedelta(days=day)}.db"
+    def purge(self, oldest_day: int) -> None:
+        """Delete all of the days before."""
+        ...
+
+    def close(self) -> None:
+        """Let go of the store, whatever state it is in; the next rows open it again."""
+        ...
 
 
 class BodyStats(msgspec.Struct, frozen=True):
@@ -60,7 +57,7 @@ class Bodies:
 
     def __init__(
         self,
-        folder: Path,
+        days: BodyDays,
         cipher: Cipher,
         policy: CapturePolicy,
         on_error: Callable[[str], None] = lambda _: None,
@@ -69,7 +66,7 @@ class Bodies:
         clock: Callable[[], float] = time.monotonic,
         unix_ms: Callable[[], float] = lambda: time.time() * 1000,
     ) -> None:
-        self._folder = folder
+        self._place = days
         self._cipher = cipher
         self.policy = policy
         """May be replaced at any time."""
@@ -84,7 +81,6 @@ class Bodies:
         self._put_bytes = self._done_bytes = 0
         self._kept = self._dropped = self._dropped_here = 0
         self._last_error = ""
-        self._days: dict[int, sqlite3.Connection] = {}
         self._encoder = msgspec.msgpack.Encoder()
 
     def put(self, captured: Captured) -> bool:
@@ -116,7 +112,7 @@ class Bodies:
             return True
         until = self._clock() + within_s
         taken: list[Captured] = []
-        by_day: dict[int, list[tuple[str, str, bytes]]] = {}
+        by_day: RowsOfDays = {}
         while self._ready and (not taken or self._clock() < until):
             captured = self._ready.popleft()
             taken.append(captured)
@@ -124,14 +120,13 @@ class Bodies:
             if row is not None:
                 by_day.setdefault(captured.day, []).append(row)
         try:
-            for day, rows in by_day.items():
-                self._write(day, rows)
-        except (sqlite3.Error, OSError, StoreError) as error:
-            before, self._last_error = self._last_error, str(error) or type(error).__name__
+            self._place.write(by_day)
+        except StoreError as error:
+            before, self._last_error = self._last_error, str(error)
             if self._last_error != before:
                 self._on_error(self._last_error)
             self._ready.extendleft(reversed(taken))
-            self._let_go_of_days()
+            self._place.close()
             # Until the next turn: what is wrong with the disk is not mended at once.
             return True
         self._last_error = ""
@@ -140,18 +135,14 @@ class Bodies:
         return not self._ready
 
     def purge(self) -> None:
-        """Delete the files of days that are over for as long as they are kept."""
-        oldest = int((self._unix_ms() - self.policy.days * DAY_MS) // DAY_MS)
-        for path in self._folder.glob("bodies-????-??-??.db"):
-            day = _day_of(path)
-            if day is not None and day < oldest:
-                self._forget(day, path)
+        """Delete days that are over for as long as they are kept."""
+        self._place.purge(int((self._unix_ms() - self.policy.days * DAY_MS) // DAY_MS))
 
     def close(self) -> None:
-        """Write what is left, and let go of the files. Whatever state they are in, this does not raise."""
+        """Write what is left, and let go of the store. Whatever state it is in, this does not raise."""
         while not self.store(1.0):
             pass
-        self._let_go_of_days()
+        self._place.close()
 
     def _row(self, captured: Captured) -> tuple[str, str, bytes] | None:
         try:
@@ -160,60 +151,6 @@ class Bodies:
         except Exception:  # noqa: BLE001 - a background loop: one that cannot be redacted must neither be stored nor stop the others
             self._dropped_here += 1
             return None
-
-    def _write(self, day: int, rows: list[tuple[str, str, bytes]]) -> None:
-        connection = self._open(day)
-        connection.execute("BEGIN IMMEDIATE")
-        try:
-            _INSERT.run(connection, rows)
-            connection.execute("COMMIT")
-        except BaseException:
-            if connection.in_transaction:
-                connection.execute("ROLLBACK")
-            raise
-
-    def _open(self, day: int) -> sqlite3.Connection:
-        connection = self._days.pop(day, None) or self._make(day_file(self._folder, day))
-        # The one that was used last is the last.
-        self._days[day] = connection
-        while len(self._days) > _OPEN_DAYS:
-            self._days.pop(next(iter(self._days))).close()
-        return connection
-
-    def _make(self, path: Path) -> sqlite3.Connection:
-        self._folder.mkdir(mode=0o700, exist_ok=True)
-        if not path.exists():
-            # Whoever reads finds no file, or one with its table.
-            made = path.with_suffix(".new")
-            made.unlink(missing_ok=True)
-            sqlite_file.create(made)
-            with contextlib.closing(sqlite_file.connect(made)) as connection:
-                sqlite_file.set_page_size(connection)
-                connection.execute(_TABLE)
-            made.rename(path)
-        connection = sqlite_file.connect(path)
-        try:
-            sqlite_file.use_wal(connection)
-            # A loss of power may cost the last bodies, not the file.
-            connection.execute("PRAGMA synchronous = NORMAL")
-        except BaseException:
-            connection.close()
-            raise
-        return connection
-
-    def _forget(self, day: int, path: Path) -> None:
-        connection = self._days.pop(day, None)
-        if connection is not None:
-            connection.close()
-        for name in (path.name, f"{path.name}-wal", f"{path.name}-shm"):
-            with contextlib.suppress(OSError):
-                path.with_name(name).unlink()
-
-    def _let_go_of_days(self) -> None:
-        for connection in self._days.values():
-            with contextlib.suppress(sqlite3.Error):
-                connection.close()
-        self._days.clear()
 
 
 class WithBodies:
@@ -251,38 +188,14 @@ class WithBodies:
         self._batch.close()
 
 
-class BodyReader:
-    """Finds bodies again, for the console. Holds nothing open; may be used from any thread."""
-
-    def __init__(self, folder: Path, cipher: Cipher) -> None:
-        self._folder = folder
-        self._cipher = cipher
-
-    def find(self, id_: str, received_ms: float) -> Captured | None:
-        """The views of a request that was received then; None where none are kept. StoreError where they cannot be read."""
-        path = day_file(self._folder, int(received_ms // DAY_MS))
-        if not path.exists():
-            return None
-        try:
-            with contextlib.closing(sqlite_file.connect(path, read_only=True)) as connection:
-                row = connection.execute(_FIND, (id_,)).fetchone()
-        except sqlite3.Error as error:
-            raise StoreError(f"{path}: {error}") from error
-        if row is None:
-            return None
-        return _decoder.decode(self._cipher.open(_kept(id_, row[0], row[1])).data)
+def opened(cipher: Cipher, id_: str, key_id: str, data: bytes) -> Captured:
+    """The views, out of a row."""
+    return _decoder.decode(cipher.open(_kept(id_, key_id, data)).data)
 
 
 def _kept(id_: str, key_id: str, data: bytes) -> Kept:
     """What the cipher takes: the id and the key are the row's place, in which alone it can be read."""
     return Kept(id_, "body", key_id, 0, 0, data)
-
-
-def _day_of(path: Path) -> int | None:
-    try:
-        return (datetime.date.fromisoformat(path.stem.removeprefix("bodies-")) - datetime.date(1970, 1, 1)).days
-    except ValueError:
-        return None
 
 
 def _harmlessly(act: Callable[..., Any], *arguments: Any) -> Any:

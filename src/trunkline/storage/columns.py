@@ -15,7 +15,16 @@ RECORD_COLUMNS = (
 )  # fmt: skip
 INTENT_COLUMNS = ("id", "started_ms", "protocol", "model", "offer", "provider", "key_id", "reserved_pico_usd")
 KEPT_COLUMNS = ("key", "kind", "key_id", "created_ms", "expires_ms", "data")
-KEY_COLUMNS = ("id", "name", "hash", "hint", "created_ms", "expires_ms", "revoked_ms", "zero_retention")
+KEY_COLUMNS = (
+    "id", "name", "hash", "hint", "created_ms", "expires_ms", "revoked_ms", "zero_retention", "org_id", "project_id",
+    "member_id", "kind", "rules", "rotated_from",
+)  # fmt: skip
+BUDGET_COLUMNS = ("id", "org_id", "scope", "scope_id", "period", "limit_pico_usd", "created_ms", "ended_ms", "alerts")
+WALLET_COLUMNS = ("id", "org_id", "kind", "name", "created_ms", "expires_ms")
+CREDENTIAL_COLUMNS = (
+    "id", "org_id", "member_id", "provider", "name", "hint", "created_ms", "created_by", "revoked_ms",
+)  # fmt: skip
+"""Without `sealed`."""
 OFFER_ROLLUP_KEY = ("width_s", "start_s", "offer")
 OFFER_ROLLUP_COLUMNS = (
     *OFFER_ROLLUP_KEY, "attempts", "ok", "failed", "limited", "apart", "input_tokens", "cached_tokens", "output_tokens",
@@ -42,6 +51,6 @@ OFFERS_ROLLED = "offer_rollups_rolled_s"
 USE_ROLLED = "use_rollups_rolled_s"
 """The same for hours in days."""
 KEYS_REVISION = "keys_revision"
-"""The row of `meta` that grows with each change of the keys."""
+"""The row of `meta` that grows with each change of keys, budgets, wallets, organisations and stored credentials: of all that gateways follow."""
 MADE_UP_UNTIL = "made_up_until_ms"
 """The row of `meta`, in a store with a made-up past, that says until when (see `backfill`)."""

@@ -8,31 +8,52 @@ that ends before it is full says how far it has come. See docs/logs.md for the f
 import math
 import time
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import msgspec
-from sqlalchemy import ColumnElement, Connection, Integer, Text, and_, cast, func, literal_column, or_, select
+from sqlalchemy import ColumnElement, Connection, Text, and_, func, or_, select, text
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.compiler import SQLCompiler
+from sqlalchemy.sql.functions import FunctionElement
 
 from trunkline.records.figures import DAY_S, HOUR_S
 from trunkline.records.types import Record
 from trunkline.storage.columns import FOLDED, RECORD_COLUMNS, USE_ROLLED
+from trunkline.storage.order import newest, stored_between
 from trunkline.storage.queries import Store
 from trunkline.storage.rollups import KEEP_HOURS_S
 from trunkline.storage.rows import read_record
-from trunkline.storage.schema import meta, records, use_rollups
+from trunkline.storage.schema import meta, records, unfolded, use_rollups
 
 BUDGET_S = 0.035
 STEP_ROWS = 2_000
 """Looked through at once, between two looks at the clock."""
 LEAST_STEPS = 8
 """However slow the machine is."""
-TAIL_ROWS = 5_000
-"""As far back is looked for what is new since the last time."""
-_LAG_ROWS = 20_000
-"""So many records may not be in the rollups yet; with more, rollups are not asked."""
+_LAG_ROWS, _LAG_MS = 20_000, 60_000
+"""So many records (of SQLite), or for so long (PostgreSQL), may not be in the rollups yet; with more, rollups are not asked."""
 _MARGIN_S = 2 * HOUR_S
 """Rollups count a request where it ended, logs show it where it began: at most so long before (`total_s` of an offer is far below)."""
 _RECORD = tuple(records.c[name] for name in RECORD_COLUMNS)
-_ROWID: ColumnElement[int] = literal_column("records.rowid", Integer)
+_NOW_MS = text("SELECT extract(epoch FROM clock_timestamp()) * 1000")
+
+
+class _App(FunctionElement[str]):
+    """The app's address and title, out of a record's `detail` (see `rows`)."""
+
+    type = Text()
+    inherit_cache = True
+
+
+@compiles(_App, "sqlite")
+def _app_of_sqlite(element: _App, compiler: SQLCompiler, **options: Any) -> str:
+    detail = f"CAST({compiler.process(element.clauses, **options)} AS TEXT)"
+    return f"(json_extract({detail}, '$[1]') || ' ' || json_extract({detail}, '$[2]'))"
+
+
+@compiles(_App, "postgresql")
+def _app_of_postgres(element: _App, compiler: SQLCompiler, **options: Any) -> str:
+    return f"record_app({compiler.process(element.clauses, **options)})"
 
 
 class Place(msgspec.Struct, frozen=True):
@@ -50,6 +71,8 @@ class LogFilter(msgspec.Struct, frozen=True):
     model: str = ""
     provider: str = ""
     key_id: str = ""
+    keys: tuple[str, ...] | None = None
+    """None: whatever key it was asked with; else one of these (see `api.management.scope`)."""
     protocol: str = ""
     outcome: str = ""
     """A record's, or `failed`: any but ok."""
@@ -60,7 +83,7 @@ class LogFilter(msgspec.Struct, frozen=True):
     @property
     def is_wide(self) -> bool:
         """Every record of the time."""
-        return not any(
+        return self.keys is None and not any(
             (self.model, self.provider, self.key_id, self.protocol, self.outcome, self.finish_reason, self.app)
         )
 
@@ -93,20 +116,21 @@ class Logs:
 
     async def mark(self) -> int:
         """Of the record that was stored last."""
-        return await self._store.ask(_newest)
+        return await self._store.ask(newest)
 
     async def since(self, wanted: LogFilter, mark: int, limit: int) -> tuple[list[Record], int]:
         """What was stored after a mark, newest first, and the new mark. Of a flood only the last are looked at."""
 
         def ask(connection: Connection) -> tuple[list[Record], int]:
-            newest = _newest(connection)
+            last = newest(connection)
             query = (
                 select(*_RECORD)
-                .where(max(mark, newest - TAIL_ROWS) < _ROWID, newest >= _ROWID, *_conditions(wanted))
-                .order_by(records.c.received_ms.desc())
+                .where(stored_between(connection, mark, last), *_conditions(wanted))
+                # Not the column itself, or PostgreSQL would go through all records in the order of their index.
+                .order_by((records.c.received_ms + 0).desc())
                 .limit(limit)
             )
-            return [read_record(row) for row in connection.execute(query)], newest
+            return [read_record(row) for row in connection.execute(query)], last
 
         return await self._store.ask(ask)
 
@@ -202,13 +226,12 @@ def _conditions(wanted: LogFilter) -> list[ColumnElement[bool]]:
         )
         if value
     ]
+    if wanted.keys is not None:
+        same.append(records.c.key_id.in_(wanted.keys))
     if wanted.outcome:
         same.append(records.c.outcome != "ok" if wanted.outcome == "failed" else records.c.outcome == wanted.outcome)
     if wanted.app:
-        # See `rows._Detail`: the app's address and title.
-        detail = cast(records.c.detail, Text)
-        told = func.json_extract(detail, "$[1]").op("||")(" ").op("||")(func.json_extract(detail, "$[2]"))
-        same.append(told.icontains(wanted.app, autoescape=True))
+        same.append(_App(records.c.detail).icontains(wanted.app, autoescape=True))
     return same
 
 
@@ -256,20 +279,19 @@ def _used(wanted: LogFilter) -> list[ColumnElement[bool]] | None:
     for name, value in (("provider", wanted.provider), ("key_id", wanted.key_id), ("protocol", wanted.protocol)):
         if value:
             found.append(rows[name] == value)
+    if wanted.keys is not None:
+        found.append(rows.key_id.in_(wanted.keys))
     if wanted.outcome and wanted.outcome != "ok":
         found.append(rows.failed + rows.abandoned > 0)
     return found or None
 
 
 def _are_rollups_current(connection: Connection) -> bool:
+    if connection.dialect.name == "postgresql":
+        oldest_ms = connection.execute(select(func.min(unfolded.c.at_ms))).scalar()
+        return oldest_ms is None or oldest_ms > connection.execute(_NOW_MS).scalar_one() - _LAG_MS
     folded = int(connection.execute(select(meta.c.value).where(meta.c.key == FOLDED)).scalar() or 0)
-    newest = _newest(connection)
-    return newest - folded < _LAG_ROWS
-
-
-def _newest(connection: Connection) -> int:
-    found: int | None = connection.execute(select(func.max(_ROWID)).select_from(records)).scalar()
-    return found or 0
+    return newest(connection) - folded < _LAG_ROWS
 
 
 def _first_s(connection: Connection) -> int | None:

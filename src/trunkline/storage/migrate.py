@@ -6,36 +6,52 @@
 import sqlite3
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from trunkline.errors import StoreError
 from trunkline.storage import sqlite_file
-from trunkline.storage.url import sqlite_path
+from trunkline.storage.url import PostgresStore, store_of
 
-HEAD = "0003"
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
+HEAD = "0007"
 """The newest file of `migrations/versions`; a test compares them."""
+MIGRATION_LOCK = 0x7472756E6B000001
+"""Advisory locks of PostgreSQL are numbers, for all that use a database: https://www.postgresql.org/docs/14/explicit-locking.html#ADVISORY-LOCKS"""
 _WAL_TRIES = 50
 _WAL_PAUSE_S = 0.1
 
 
 def is_current(url: str) -> bool:
-    """Whether the store exists and has the schema of this version. StoreError when the file is there and cannot be read."""
-    path = sqlite_path(url)
-    if not path.exists():
+    """Whether the store exists and has the schema of this version. StoreError when it is there and cannot be read."""
+    store = store_of(url)
+    if isinstance(store, PostgresStore):
+        return _postgres_revision(store) == HEAD
+    if not store.path.exists():
         return False
-    return _revision(path) == HEAD
+    return _revision(store.path) == HEAD
 
 
 def upgrade(url: str) -> None:
-    """Make the file if need be, and run the migrations that are missing, in one transaction. Safe to run twice, also at once."""
-    path = sqlite_path(url)
+    """Make the file if need be, and run the migrations that are missing, in one transaction. Safe to run twice, also at once. A database of
+    PostgreSQL is made by its administrator."""
+    store = store_of(url)
+    if isinstance(store, PostgresStore):
+        _refuse_newer(_postgres_revision(store), store.shown)
+        return _migrate_postgres(store)
+    path = store.path
     sqlite_file.create(path)
     _use_wal(path)
-    revision = _revision(path)
+    _refuse_newer(_revision(path), str(path))
+    return _migrate_sqlite(path)
+
+
+def _refuse_newer(revision: str | None, shown: str) -> None:
     if revision is not None and revision > HEAD:
         raise StoreError(
-            f"{path}: was made by a newer version of Trunkline (schema {revision}, this one knows {HEAD}); install that version again"
+            f"{shown}: was made by a newer version of Trunkline (schema {revision}, this one knows {HEAD}); install that version again"
         )
-    _run_migrations(path)
 
 
 def _revision(path: Path) -> str | None:
@@ -75,22 +91,68 @@ def _use_wal_patiently(connection: sqlite3.Connection) -> None:
     return sqlite_file.use_wal(connection)
 
 
-def _run_migrations(path: Path) -> None:
-    from alembic import command
-    from alembic.config import Config
-    from alembic.util.exc import CommandError
+def _postgres_revision(store: PostgresStore) -> str | None:
+    import asyncpg
+
+    from trunkline.storage.postgres import Blocking
+
+    connection = Blocking(store)
+    try:
+        found = connection.fetch("SELECT version_num FROM alembic_version")
+    except StoreError as error:
+        if isinstance(error.__cause__, asyncpg.UndefinedTableError):
+            return None
+        raise
+    finally:
+        connection.close()
+    return found[0][0] if found else None
+
+
+def _migrate_sqlite(path: Path) -> None:
     from sqlalchemy.exc import SQLAlchemyError
 
     from trunkline.storage.engine import migration_engine
 
-    config = Config()
-    config.set_main_option("script_location", str(Path(__file__).parent / "migrations").replace("%", "%%"))
     engine = migration_engine(path)
     try:
         with engine.begin() as connection:
-            config.attributes["connection"] = connection
-            command.upgrade(config, "head")
-    except (SQLAlchemyError, CommandError) as error:
+            _run_migrations(connection, str(path))
+    except SQLAlchemyError as error:
         raise StoreError(f"{path}: the schema could not be brought up to date: {error}") from error
     finally:
         engine.dispose()
+
+
+def _migrate_postgres(store: PostgresStore) -> None:
+    from sqlalchemy.exc import SQLAlchemyError
+
+    from trunkline.storage.engine import postgres_migration_engine
+    from trunkline.storage.postgres import alone
+
+    async def migrate() -> None:
+        engine = postgres_migration_engine(store)
+        try:
+            async with engine.begin() as connection:
+                # Of two that start at once the second waits, and then finds nothing to do.
+                await connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({MIGRATION_LOCK})")
+                await connection.run_sync(_run_migrations, store.shown)
+        except (SQLAlchemyError, OSError) as error:
+            raise StoreError(f"{store.shown}: the schema could not be brought up to date: {error}") from error
+        finally:
+            await engine.dispose()
+
+    alone(migrate())
+
+
+def _run_migrations(connection: "Connection", shown: str) -> None:
+    from alembic import command
+    from alembic.config import Config
+    from alembic.util.exc import CommandError
+
+    config = Config()
+    config.set_main_option("script_location", str(Path(__file__).parent / "migrations").replace("%", "%%"))
+    config.attributes["connection"] = connection
+    try:
+        command.upgrade(config, "head")
+    except CommandError as error:
+        raise StoreError(f"{shown}: the schema could not be brought up to date: {error}") from error

@@ -1,28 +1,24 @@
 """Questions to the store, and changes of the keys, for console and command line. In: ids, limits. Out: records, keys.
 
-Async over SQLAlchemy Core; each question runs in one of a few threads, as SQLite's drivers for asyncio do it too, without
-their extra libraries. The data plane uses `sqlite_batch` and `keys_sync` instead.
+Async over SQLAlchemy Core, the same questions for SQLite and PostgreSQL (see `asking`). The data plane uses batches and `keys_sync` instead.
 """
 
-import asyncio
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import Any, Self, TypeVar
 
-from sqlalchemy import Connection, Engine, Integer, Row, Select, Text, cast, insert, select, tuple_, update
-from sqlalchemy.exc import IntegrityError, SQLAlchemyError
+from sqlalchemy import Connection, Integer, Row, Select, Text, cast, insert, inspect, select, tuple_, update
 
 from trunkline.accounts.keys import ApiKey
 from trunkline.errors import StoreError
 from trunkline.records.types import Record
+from trunkline.storage.asking import AskedPostgres, AskedSqlite
 from trunkline.storage.columns import KEYS_REVISION, RECORD_COLUMNS
-from trunkline.storage.engine import query_engine
+from trunkline.storage.key_rows import key_values, read_key
+from trunkline.storage.remembered import Remembered
 from trunkline.storage.rows import read_record
 from trunkline.storage.schema import api_keys, meta, records
-from trunkline.storage.url import sqlite_path
+from trunkline.storage.url import PostgresStore, store_of
 
-_THREADS = 4
 _RECORD = tuple(records.c[name] for name in RECORD_COLUMNS)
 Answer = TypeVar("Answer")
 
@@ -30,23 +26,30 @@ Answer = TypeVar("Answer")
 class Store:
     """An open store. Lives from `open` to `close`; for any number of tasks of one event loop."""
 
-    def __init__(self, path: Path, engine: Engine) -> None:
-        self._path = path
-        self._engine = engine
-        self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="store")
+    def __init__(self, asked: AskedSqlite | AskedPostgres) -> None:
+        self._asked = asked
+        self.remembered = Remembered()
+        """What is over, for `statistics` and `outcomes`."""
 
     @classmethod
     async def open(cls, url: str) -> Self:
         """Open an existing store of the current schema (see `migrate`). StoreError when there is none."""
-        path = sqlite_path(url)
-        if not path.exists():
-            raise StoreError(f"{path}: there is no store yet; `trunkline serve` or `trunkline migrate` makes it")
-        return cls(path, query_engine(path))
+        store = store_of(url)
+        if isinstance(store, PostgresStore):
+            asked = AskedPostgres(store)
+            try:
+                await asked.ask(_is_there)
+            except BaseException:
+                await asked.close()
+                raise
+            return cls(asked)
+        if not store.path.exists():
+            raise StoreError(f"{store.path}: there is no store yet; `trunkline serve` or `trunkline migrate` makes it")
+        return cls(AskedSqlite(store.path))
 
     async def close(self) -> None:
         """Wait for the questions that are under way, then give up the connections."""
-        await asyncio.to_thread(self._threads.shutdown)
-        self._engine.dispose()
+        await self._asked.close()
 
     async def __aenter__(self) -> Self:
         return self
@@ -71,8 +74,7 @@ class Store:
 
     async def create_key(self, key: ApiKey) -> None:
         """Keep a key made by `accounts.keys.issue_key`. StoreError when its id or hash is there already."""
-        values = {column.name: getattr(key, column.name) for column in api_keys.c}
-        await self.ask(lambda connection: _change_keys(connection, insert(api_keys).values(values)))
+        await self.ask(lambda connection: _change_keys(connection, insert(api_keys).values(key_values(key))))
 
     async def list_keys(self) -> list[ApiKey]:
         """All keys, newest first, the revoked and expired ones too."""
@@ -98,18 +100,17 @@ class Store:
         return keys[0] if keys else None
 
     async def ask(self, question: Callable[[Connection], Answer]) -> Answer:
-        """Run a question in one transaction, in a thread. Of the parts of `storage` that have questions of their own."""
-        return await asyncio.get_running_loop().run_in_executor(self._threads, self._answer, question)
+        """Run a question in one transaction, which sees the store as it is at its begin. Of the parts of `storage` that have questions of their own.
 
-    def _answer(self, question: Callable[[Connection], Answer]) -> Answer:
-        """In a thread: one transaction."""
-        try:
-            with self._engine.begin() as connection:
-                return question(connection)
-        except IntegrityError as error:
-            raise StoreError(f"{self._path}: this is in the store already") from error
-        except SQLAlchemyError as error:
-            raise StoreError(f"{self._path}: {_reason(error)}") from error
+        A question may be asked again where another transaction came in between, so it must do nothing but ask, and change the store.
+        """
+        return await self._asked.ask(question)
+
+
+def _is_there(connection: Connection) -> None:
+    """StoreError where a database has no tables yet."""
+    if not inspect(connection).has_table("meta"):
+        raise StoreError("the database has no store yet; `trunkline serve` or `trunkline migrate` makes it")
 
 
 def _newest_with_answer(answer_id: str) -> Select[Any]:
@@ -143,9 +144,4 @@ def _change_keys(connection: Connection, change: Any) -> None:
 
 
 def _read_keys(found: Sequence[Row[Any]]) -> list[ApiKey]:
-    return [ApiKey(**row._mapping) for row in found]
-
-
-def _reason(error: SQLAlchemyError) -> str:
-    # Not its whole text: that quotes the statement's values, and the hash of a key is one of them.
-    return str(getattr(error, "orig", None) or type(error).__name__)
+    return [read_key(dict(row._mapping)) for row in found]

@@ -9,13 +9,18 @@ from collections.abc import Callable
 from trunkline.errors import StoreError
 from trunkline.storage.rollups import Rollups, progress, start_anew
 from trunkline.storage.sqlite_file import connect
-from trunkline.storage.url import sqlite_path
+from trunkline.storage.url import PostgresStore, store_of
 from trunkline.storage.writer_claim import WriterClaim
 
 
 def rebuild(url: str, now_ms: float, on_progress: Callable[[int, int], None]) -> None:
-    """`on_progress` is given how far it is, of how much. StoreError where a gateway is writing to the store, or it cannot be written."""
-    path = sqlite_path(url)
+    """`on_progress` is given how far it is, of how much. StoreError where a gateway is writing to the file, or the store cannot be written."""
+    store = store_of(url)
+    if isinstance(store, PostgresStore):
+        from trunkline.storage import postgres_rebuild
+
+        return postgres_rebuild.rebuild(store, now_ms, on_progress)
+    path = store.path
     with WriterClaim(url):
         connection = connect(path)
         try:
@@ -24,6 +29,7 @@ def rebuild(url: str, now_ms: float, on_progress: Callable[[int, int], None]) ->
             raise StoreError(f"{path}: {error}") from error
         finally:
             connection.close()
+    return None
 
 
 def _rebuild(connection: sqlite3.Connection, now_ms: float, on_progress: Callable[[int, int], None]) -> None:

@@ -66,17 +66,18 @@ _GET_MARK = "SELECT value FROM meta WHERE key = ?"
 _SET_MARK = "UPDATE meta SET value = ? WHERE key = ?"
 
 
-def _expiry(table: str, width_s: int) -> str:
+def expiry(table: str, width_s: int, until: str = "?") -> str:
+    """Deletes rows of a width that begin before a time; `until` is its mark."""
     # The oldest first and not all at once: after a long stop there may be many, and one large deletion would hold up the records.
     return (
-        f"DELETE FROM {table} WHERE width_s = {width_s} AND start_s < ? "  # noqa: S608
+        f"DELETE FROM {table} WHERE width_s = {width_s} AND start_s < {until} "  # noqa: S608
         f"AND start_s < (SELECT MIN(start_s) FROM {table} WHERE width_s = {width_s}) + {_DELETED_AT_ONCE_S}"
     )
 
 
-_EXPIRE_MINUTES = _expiry("offer_rollups", MINUTE_S)
-_EXPIRE_HOURS = _expiry("offer_rollups", HOUR_S)
-_EXPIRE_USE = _expiry("use_rollups", HOUR_S)
+_EXPIRE_MINUTES = expiry("offer_rollups", MINUTE_S)
+_EXPIRE_HOURS = expiry("offer_rollups", HOUR_S)
+_EXPIRE_USE = expiry("use_rollups", HOUR_S)
 
 
 class Rollups:
@@ -150,11 +151,11 @@ class Rollups:
         added: dict[Place, OfferFigures] = {}
         for (start_s, offer), figures in offers.items():
             if start_s >= min(rolled, now_s - KEEP_MINUTES_S):
-                _merge_into(added, (MINUTE_S, start_s, offer), figures)
+                merge_into(added, (MINUTE_S, start_s, offer), figures)
             if start_s < rolled:
                 if start_s >= now_s - KEEP_HOURS_S:
-                    _merge_into(added, (HOUR_S, start_s - start_s % HOUR_S, offer), figures)
-                _merge_into(added, (DAY_S, start_s - start_s % DAY_S, offer), figures)
+                    merge_into(added, (HOUR_S, start_s - start_s % HOUR_S, offer), figures)
+                merge_into(added, (DAY_S, start_s - start_s % DAY_S, offer), figures)
         _add_to_rows(connection, added)
 
     def _add_use(
@@ -228,7 +229,8 @@ def _read_tail(connection: sqlite3.Connection, folded: int, most: int, gathered:
     return folded, count < most
 
 
-def _merge_into(places: dict[Place, OfferFigures], place: Place, figures: OfferFigures) -> None:
+def merge_into(places: dict[Place, OfferFigures], place: Place, figures: OfferFigures) -> None:
+    """Add figures to those of a place."""
     if place not in places:
         places[place] = OfferFigures()
     places[place].merge(figures)

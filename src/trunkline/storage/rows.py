@@ -15,7 +15,7 @@ from trunkline.errors import StoreError
 from trunkline.ir.loss import Loss
 from trunkline.ir.usage import Usage
 from trunkline.pricing.types import Cost, CostLine
-from trunkline.records.types import Attempt, Candidate, Intent, Kept, Record
+from trunkline.records.types import Attempt, Candidate, Charge, Intent, Kept, Record
 from trunkline.storage.columns import RECORD_COLUMNS, TOKEN_COLUMNS
 
 Row = tuple[Any, ...]
@@ -46,6 +46,10 @@ class _Loss(Loss, frozen=True, array_like=True):
     pass
 
 
+class _Charge(Charge, frozen=True, array_like=True):
+    pass
+
+
 class _Detail(msgspec.Struct, frozen=True, array_like=True):
     """What of a record is in no column, in the order of `_detail`."""
 
@@ -64,9 +68,16 @@ class _Detail(msgspec.Struct, frozen=True, array_like=True):
     plan: tuple[_Candidate, ...]
     losses: tuple[_Loss, ...]
     notes: tuple[str, ...]
+    prepaid_by: str = ""
+    charges: tuple[_Charge, ...] = ()
 
 
 _detail_decoder = msgspec.json.Decoder(_Detail)
+_parts_decoder = msgspec.json.Decoder(tuple[msgspec.Raw, ...])
+_PAYMENT_AT = _Detail.__struct_fields__.index("prepaid_by")
+_ATTEMPTS_AT = _Detail.__struct_fields__.index("attempts")
+_MESSAGE_AT = Attempt.__struct_fields__.index("message")
+_OF_A_PERSON = ("app_url", "app_title", "user_agent", "error_message")
 
 
 def record_row(record: Record, encoder: msgspec.json.Encoder) -> Row:
@@ -146,11 +157,41 @@ def read_record(row: Sequence[Any]) -> Record:
         plan=tuple(Candidate(*astuple(candidate)) for candidate in detail.plan),
         losses=tuple(Loss(*astuple(loss)) for loss in detail.losses),
         notes=detail.notes,
+        prepaid_by=detail.prepaid_by,
+        charges=tuple(Charge(*astuple(charge)) for charge in detail.charges),
     )
 
 
+def read_payment(detail: bytes) -> tuple[str, tuple[Charge, ...]]:
+    """Who paid for a record, and from which wallets, out of its `detail` alone. StoreError when it cannot be read."""
+    try:
+        parts = _parts_decoder.decode(detail)
+        if len(parts) <= _PAYMENT_AT:
+            return "", ()
+        charges = msgspec.json.decode(parts[_PAYMENT_AT + 1], type=tuple[_Charge, ...])
+        return msgspec.json.decode(parts[_PAYMENT_AT], type=str), tuple(Charge(*astuple(charge)) for charge in charges)
+    except msgspec.MsgspecError as error:
+        raise StoreError(f"a stored record cannot be read: {error}") from error
+
+
+def without_person(detail: bytes) -> bytes:
+    """A record's `detail` without what the caller said of itself, and without the words of errors, which may repeat what was said. StoreError when it
+    cannot be read."""
+    try:
+        parts: list[Any] = list(_parts_decoder.decode(detail))
+        for name in _OF_A_PERSON:
+            parts[_Detail.__struct_fields__.index(name)] = ""
+        attempts = msgspec.json.decode(parts[_ATTEMPTS_AT], type=list[list[msgspec.Raw]])
+        for attempt in attempts:
+            attempt[_MESSAGE_AT : _MESSAGE_AT + 1] = [msgspec.Raw(b'""')] if len(attempt) > _MESSAGE_AT else []
+        parts[_ATTEMPTS_AT] = attempts
+        return msgspec.json.encode(parts)
+    except (msgspec.MsgspecError, IndexError) as error:
+        raise StoreError(f"a stored record cannot be read: {error}") from error
+
+
 def _detail(record: Record) -> Row:
-    return (
+    row = (
         record.asked_model,
         record.app_url,
         record.app_title,
@@ -167,6 +208,10 @@ def _detail(record: Record) -> Row:
         [astuple(loss) for loss in record.losses],
         record.notes,
     )
+    # Few are prepaid: the others do without the last two.
+    if not record.prepaid_by and not record.charges:
+        return row
+    return (*row, record.prepaid_by, [astuple(charge) for charge in record.charges])
 
 
 def _cost_array(cost: Cost) -> Row:

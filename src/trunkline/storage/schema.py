@@ -18,6 +18,7 @@ from sqlalchemy import (
     false,
 )
 
+from trunkline.accounts.types import DEFAULT_ORGANISATION
 from trunkline.storage.columns import TOKEN_COLUMNS, USE_ROLLUP_SUMS
 
 metadata = MetaData()
@@ -40,6 +41,174 @@ api_keys = Table(
     Column("expires_ms", BigInteger),
     Column("revoked_ms", BigInteger),
     Column("zero_retention", Boolean, nullable=False, server_default=false()),
+    Column("org_id", Text, nullable=False, server_default=DEFAULT_ORGANISATION),
+    Column("project_id", Text, nullable=False, server_default=""),
+    Column("member_id", Text, nullable=False, server_default=""),
+    Column("kind", Text, nullable=False, server_default="inference"),
+    # `accounts.types.KeyRules` as JSON.
+    Column("rules", Text, nullable=False, server_default="{}"),
+    Column("rotated_from", Text, nullable=False, server_default=""),
+)
+
+organisations = Table(
+    "organisations",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("name", Text, nullable=False),
+    Column("created_ms", BigInteger, nullable=False),
+    Column("prepaid", Boolean, nullable=False, server_default=false()),
+)
+
+members = Table(
+    "members",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("org_id", Text, nullable=False),
+    Column("email", Text, nullable=False, unique=True),
+    Column("name", Text, nullable=False),
+    Column("role", Text, nullable=False),
+    Column("created_ms", BigInteger, nullable=False),
+    Column("disabled_ms", BigInteger),
+    Column("issuer", Text, nullable=False, server_default=""),
+    Column("subject", Text, nullable=False, server_default=""),
+    # Of argon2, in its own format; empty: no password.
+    Column("password", Text, nullable=False, server_default=""),
+)
+
+# Links that work once: the first administrator's, invitations, new passwords. Only the HMAC of a link's secret is kept.
+links = Table(
+    "links",
+    metadata,
+    Column("hash", Text, primary_key=True),
+    Column("kind", Text, nullable=False),
+    Column("member_id", Text, nullable=False),
+    Column("created_ms", BigInteger, nullable=False),
+    Column("expires_ms", BigInteger, nullable=False),
+    Column("used_ms", BigInteger),
+)
+
+sessions = Table(
+    "sessions",
+    metadata,
+    # The HMAC of what is in the cookie.
+    Column("hash", Text, primary_key=True),
+    # Empty: signed in with the master key.
+    Column("member_id", Text, nullable=False),
+    Column("created_ms", BigInteger, nullable=False),
+    Column("expires_ms", BigInteger, nullable=False),
+    Column("ended_ms", BigInteger),
+)
+Index("sessions_member_id", sessions.c.member_id)
+
+projects = Table(
+    "projects",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("org_id", Text, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("created_ms", BigInteger, nullable=False),
+    Column("archived_ms", BigInteger),
+)
+
+budgets = Table(
+    "budgets",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("org_id", Text, nullable=False),
+    Column("scope", Text, nullable=False),
+    Column("scope_id", Text, nullable=False),
+    Column("period", Text, nullable=False),
+    Column("limit_pico_usd", BigInteger, nullable=False),
+    Column("created_ms", BigInteger, nullable=False),
+    Column("ended_ms", BigInteger),
+    # Percents, as a JSON list.
+    Column("alerts", Text, nullable=False, server_default="[80,100]"),
+)
+
+wallets = Table(
+    "wallets",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("org_id", Text, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("created_ms", BigInteger, nullable=False),
+    Column("expires_ms", BigInteger),
+)
+
+# Both are append-only: triggers refuse changes (see the migration).
+ledger = Table(
+    "ledger",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("org_id", Text, nullable=False),
+    Column("at_ms", BigInteger, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("reference", Text, nullable=False, unique=True),
+    Column("note", Text, nullable=False),
+    Column("actor", Text, nullable=False),
+)
+Index("ledger_org_id_at_ms", ledger.c.org_id, ledger.c.at_ms)
+
+ledger_entries = Table(
+    "ledger_entries",
+    metadata,
+    Column("account", Text, primary_key=True),
+    Column("transaction_id", Text, primary_key=True),
+    Column("amount_pico_usd", BigInteger, nullable=False),
+)
+
+Index("ledger_entries_transaction_id", ledger_entries.c.transaction_id)
+# Statements leave spending out, of which there is a transaction for every batch of records.
+_is_act = ledger.c.kind != "spend"
+Index("ledger_acts", ledger.c.org_id, ledger.c.at_ms, ledger.c.id, sqlite_where=_is_act, postgresql_where=_is_act)
+
+# The sums of `ledger_entries` by account, kept by a trigger of the store and by nothing else; `ledger.check` adds up anew.
+balances = Table(
+    "balances",
+    metadata,
+    Column("account", Text, primary_key=True),
+    Column("amount_pico_usd", BigInteger, nullable=False),
+)
+
+# Alerts that were sent: each once. `key` says about what, and for which period.
+alerts_told = Table(
+    "alerts_told",
+    metadata,
+    Column("key", Text, primary_key=True),
+    Column("told_ms", BigInteger, nullable=False),
+)
+
+# Append-only as well.
+audit = Table(
+    "audit",
+    metadata,
+    Column("number", BigInteger().with_variant(Integer, "sqlite"), primary_key=True, autoincrement=True),
+    Column("at_ms", BigInteger, nullable=False),
+    Column("org_id", Text, nullable=False),
+    Column("actor_kind", Text, nullable=False),
+    Column("actor_id", Text, nullable=False),
+    Column("address", Text, nullable=False),
+    Column("action", Text, nullable=False),
+    Column("target", Text, nullable=False),
+    Column("detail", Text, nullable=False),
+)
+Index("audit_actor_id", audit.c.actor_id, audit.c.number)
+Index("audit_target", audit.c.target, audit.c.number)
+
+provider_credentials = Table(
+    "provider_credentials",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("org_id", Text, nullable=False),
+    Column("member_id", Text, nullable=False, server_default=""),
+    Column("provider", Text, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("hint", Text, nullable=False),
+    Column("sealed", LargeBinary, nullable=False),
+    Column("created_ms", BigInteger, nullable=False),
+    Column("created_by", Text, nullable=False),
+    Column("revoked_ms", BigInteger),
 )
 
 records = Table(
@@ -83,7 +252,29 @@ intents = Table(
     Column("provider", Text, nullable=False),
     Column("key_id", Text, nullable=False),
     Column("reserved_pico_usd", BigInteger, nullable=False),
+    # Empty on SQLite, which has one.
+    Column("gateway", Text, nullable=False, server_default=""),
     sqlite_with_rowid=False,
+)
+
+# On PostgreSQL: the gateways that write to this store. `beats` grows while one lives.
+gateways = Table(
+    "gateways",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("started_ms", BigInteger, nullable=False),
+    Column("seen_ms", BigInteger, nullable=False),
+    Column("beats", BigInteger, nullable=False),
+)
+
+# On PostgreSQL: batches of records that no fold has put into the rollups yet. Whoever deletes a row folds its records (see `postgres_rollups`).
+unfolded = Table(
+    "unfolded",
+    metadata,
+    Column("id", BigInteger().with_variant(Integer, "sqlite"), primary_key=True, autoincrement=True),
+    Column("at_ms", BigInteger, nullable=False),
+    # A JSON list.
+    Column("record_ids", Text, nullable=False),
 )
 
 kept = Table(

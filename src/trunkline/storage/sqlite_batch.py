@@ -7,19 +7,19 @@ that came after its commit. What the records add up to (`rollups`) follows in tr
 import contextlib
 import os
 import sqlite3
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 import msgspec
 
 from trunkline.errors import StoreError
 from trunkline.records.types import Forgotten, Intent, Kept, Record
-from trunkline.storage import rows
+from trunkline.storage import ledger_batch, rows
+from trunkline.storage.careful import Careful
 from trunkline.storage.columns import INTENT_COLUMNS, KEPT_COLUMNS, RECORD_COLUMNS
 from trunkline.storage.rollups import Rollups
 from trunkline.storage.sqlite_file import connect
 from trunkline.storage.statements import Rows, insert
-from trunkline.storage.storable import storable_intent, storable_record
 
 # Short, so that a store locked by another process shows in the writer's figures; the writer tries again by itself.
 _BUSY_TIMEOUT_MS = 250
@@ -66,13 +66,20 @@ class SqliteBatch:
     `seal` encrypts what is kept (`storage.cipher`); without it nothing can be.
     """
 
-    def __init__(self, path: Path, seal: Callable[[Kept], bytes] = _without_cipher) -> None:
+    def __init__(
+        self,
+        path: Path,
+        seal: Callable[[Kept], bytes] = _without_cipher,
+        *,
+        busy_timeout_ms: int = _BUSY_TIMEOUT_MS,
+    ) -> None:
         self._path = path
         self._seal = seal
-        self._connection = connect(path, busy_timeout_ms=_BUSY_TIMEOUT_MS)
+        self._connection = connect(path, busy_timeout_ms=busy_timeout_ms)
         self._inode = _inode(path)
         self._encoder = msgspec.json.Encoder()
         self._rollups = Rollups()
+        self._careful = Careful(self._write, _UNSTORABLE, path.with_name(path.name + ".rejected"))
 
     def write(
         self,
@@ -83,7 +90,7 @@ class SqliteBatch:
     ) -> None:
         """Durable on return. StoreError when the store cannot take it now: then the same batch may come again."""
         try:
-            self._write_as_given_or_cleaned(records, intents, ended, changes)
+            self._careful.write(records, intents, ended, changes)
         except (sqlite3.Error, OSError) as error:
             raise StoreError(f"{self._path}: {error}") from error
 
@@ -117,69 +124,17 @@ class SqliteBatch:
             raise StoreError(f"{self._path}: {error}") from error
         return [Intent(*row) for row in found]
 
+    def payers(self, key_ids: Iterable[str]) -> dict[str, str]:
+        """Key -> the prepaid organisation that pays for it now."""
+        try:
+            return ledger_batch.payers(self._connection, key_ids)
+        except sqlite3.Error as error:
+            raise StoreError(f"{self._path}: {error}") from error
+
     def close(self) -> None:
         """Give the connection up; whatever state it is in, this does not raise. What was not folded is by the next one."""
         with contextlib.suppress(sqlite3.Error):
             self._connection.close()
-
-    def _write_as_given_or_cleaned(
-        self,
-        records: Sequence[Record],
-        intents: Sequence[Intent],
-        ended: Sequence[str],
-        changes: Sequence[Kept | Forgotten],
-    ) -> None:
-        try:
-            self._write(records, intents, ended, changes)
-        except _UNSTORABLE:
-            # One of the values cannot be stored. Rare, so the batch is cleaned as a whole, and only now.
-            self._write_cleaned(
-                [storable_record(record) for record in records],
-                [storable_intent(intent) for intent in intents],
-                ended,
-                changes,
-            )
-
-    def _write_cleaned(
-        self,
-        records: Sequence[Record],
-        intents: Sequence[Intent],
-        ended: Sequence[str],
-        changes: Sequence[Kept | Forgotten],
-    ) -> None:
-        try:
-            self._write(records, intents, ended, changes)
-        except _UNSTORABLE:
-            self._write_one_by_one(records, intents, ended, changes)
-
-    def _write_one_by_one(
-        self,
-        records: Sequence[Record],
-        intents: Sequence[Intent],
-        ended: Sequence[str],
-        changes: Sequence[Kept | Forgotten],
-    ) -> None:
-        for record in records:
-            self._write_or_reject(record, records=[record])
-        for intent in intents:
-            self._write_or_reject(intent, intents=[intent])
-        for change in changes:
-            self._write_or_reject(change, changes=[change])
-        self._write([], [], ended, [])
-
-    def _write_or_reject(
-        self,
-        item: Record | Intent | Kept | Forgotten,
-        records: Sequence[Record] = (),
-        intents: Sequence[Intent] = (),
-        changes: Sequence[Kept | Forgotten] = (),
-    ) -> None:
-        """One item; one that is no good even now (a field of a wrong type, a fault of ours) is kept beside the store, so that
-        it neither is lost nor stops all that come after it. Of `Kept` only the name is: its data is nobody's to read."""
-        try:
-            self._write(records, intents, [], changes)
-        except _UNSTORABLE as error:
-            _append_synced(self._path.with_name(self._path.name + ".rejected"), f"{error}\t{item!r}\n")
 
     def _write(
         self,
@@ -189,11 +144,14 @@ class SqliteBatch:
         changes: Sequence[Kept | Forgotten],
     ) -> None:
         encoder = self._encoder
-        record_rows = [rows.record_row(record, encoder) for record in records]
+        is_prepaid = any(record.prepaid_by for record in records)
+        record_rows = [] if is_prepaid else [rows.record_row(record, encoder) for record in records]
         kept_rows = [rows.kept_row(change, self._seal(change)) for change in changes if type(change) is Kept]
         connection = self._connection
         connection.execute("BEGIN IMMEDIATE")
         try:
+            if is_prepaid:
+                record_rows = [rows.record_row(one, encoder) for one in ledger_batch.post_spending(connection, records)]
             inserted = _INSERT_RECORDS.run(connection, record_rows)
             _INSERT_INTENTS.run(connection, [rows.intent_row(intent) for intent in intents])
             _DELETE_INTENTS.run(connection, [(id_,) for id_ in ended])
@@ -239,14 +197,6 @@ class SqliteBatch:
         # SQLite writes on without an error into a file that was deleted or replaced.
         if _inode(self._path) != self._inode:
             raise StoreError(f"{self._path}: the file was deleted or replaced while in use")
-
-
-def _append_synced(path: Path, line: str) -> None:
-    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-    with os.fdopen(fd, "w", encoding="utf-8", errors="backslashreplace") as file:
-        file.write(line)
-        file.flush()
-        os.fsync(fd)
 
 
 def _inode(path: Path) -> tuple[int, int]:

@@ -28,8 +28,8 @@ class Rows:
         return changed
 
 
-def insert(table: str, columns: Sequence[str], conflict: str) -> Rows:
-    """`conflict` is what follows ON CONFLICT."""
+def insert(table: str, columns: Sequence[str], conflict: str = "") -> Rows:
+    """`conflict` is what follows ON CONFLICT; without it one is an error."""
     # S608: names are constants of ours.
     head = f"INSERT INTO {table} ({', '.join(columns)}) VALUES "  # noqa: S608
-    return Rows(head, f"({', '.join('?' * len(columns))})", f" ON CONFLICT {conflict}")
+    return Rows(head, f"({', '.join('?' * len(columns))})", f" ON CONFLICT {conflict}" if conflict else "")

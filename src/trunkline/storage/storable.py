@@ -12,14 +12,18 @@ import msgspec
 from trunkline.records.types import Intent, Record
 
 _INT64_MAX = 2**63 - 1
+_INDEXED_CHARS = 500
+"""Of a text in an index PostgreSQL takes a third of a page: https://www.postgresql.org/docs/14/btree-implementation.html"""
 NOTE = "stored with values changed: it held text or numbers that the store cannot keep"
 Item = TypeVar("Item", bound=msgspec.Struct)
 
 
 def storable_record(record: Record) -> Record:
-    """Lone surrogates become U+FFFD, integers are held within 64 bits, floats that are no numbers become 0, raw usage that
-    is no JSON becomes null. A note says so, if anything was changed."""
+    """Lone surrogates and NUL become U+FFFD, integers are held within 64 bits, floats that are no numbers become 0, raw usage that
+    is no JSON becomes null, an answer's id is cut to what an index takes. A note says so, if anything was changed."""
     clean = _storable_struct(record)
+    if isinstance(clean.answer_id, str):
+        clean = msgspec.structs.replace(clean, answer_id=clean.answer_id[:_INDEXED_CHARS])
     return msgspec.structs.replace(clean, notes=(*clean.notes, NOTE)) if clean != record else record
 
 
@@ -42,7 +46,7 @@ def _storable(value: Any) -> Any:
 
 
 def _storable_text(text: str) -> str:
-    return text.encode("utf-8", "surrogatepass").decode("utf-8", "replace")
+    return text.encode("utf-8", "surrogatepass").decode("utf-8", "replace").replace("\0", "\ufffd")
 
 
 def _storable_int(number: int) -> int:

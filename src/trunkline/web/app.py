@@ -15,22 +15,48 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from trunkline import __version__
-from trunkline.api.management import generation, keys, providers, records, statistics
+from trunkline.api.management import (
+    audit,
+    budgets,
+    credits,
+    export,
+    generation,
+    keys,
+    members,
+    organisations,
+    plans,
+    projects,
+    providers,
+    records,
+    statistics,
+    stored_credentials,
+)
 from trunkline.api.management.console import Console
+from trunkline.api.management.reference import describe
+from trunkline.api.management.sessions import Doorkeeper
 from trunkline.errors import RequestError, StoreError
 from trunkline.web import (
+    account,
+    audit_page,
+    budgets_page,
     chat,
     compare,
     cost,
     credentials,
+    credits_page,
     failures,
     first_run,
+    join,
     keys_page,
     log,
     logs,
+    members_page,
     model,
     models,
+    oidc,
+    projects_page,
     provider,
+    provider_keys,
     replay,
     routing,
     session_key,
@@ -43,8 +69,9 @@ from trunkline.web import (
 from trunkline.web import providers as provider_list
 from trunkline.web.remembered import Remembered
 from trunkline.web.render import Pages
-from trunkline.web.session import Sessions, SignInFirstError
+from trunkline.web.session import Readers, SignInFirstError
 from trunkline.web.uptime import Past
+from trunkline.web.worked_out import Rated
 
 HERE = Path(__file__).parent
 SECURITY_HEADERS = {
@@ -69,14 +96,24 @@ def make_app(console: Console) -> FastAPI:
     )
     app.state.console = console
     app.state.pages = Pages(HERE / "templates")
-    app.state.sessions = Sessions()
+    app.state.doorkeeper = Doorkeeper()
     app.state.past = Past()
+    app.state.rated = Rated()
     app.state.remembered = Remembered()
     for part in (
         generation,
         keys,
+        budgets,
+        stored_credentials,
         providers,
         records,
+        export,
+        credits,
+        plans,
+        members,
+        organisations,
+        projects,
+        audit,
         statistics,
         models,
         compare,
@@ -85,15 +122,24 @@ def make_app(console: Console) -> FastAPI:
         status,
         start,
         sign_in,
+        join,
+        oidc,
         session_key,
+        account,
+        members_page,
+        projects_page,
+        audit_page,
         chat,
         credentials,
+        provider_keys,
         first_run,
         routing,
         settings_page,
         usage,
         cost,
+        credits_page,
         keys_page,
+        budgets_page,
         logs,
         log,
         replay,
@@ -108,7 +154,10 @@ def make_app(console: Console) -> FastAPI:
     app.add_exception_handler(HTTPException, failures.on_http_error)
     app.add_exception_handler(SignInFirstError, _on_nobody)
     app.add_exception_handler(Exception, _on_surprise)
+    app.add_middleware(Readers)
     app.add_middleware(SecureHeaders)
+    # FastAPI asks the app itself: https://fastapi.tiangolo.com/how-to/extending-openapi/
+    app.openapi = lambda: describe(app)  # type: ignore[method-assign]
     return app
 
 

@@ -1,22 +1,19 @@
 """A table as a page shows it and as a CSV file has it: the same columns and rows. In: columns, rows. Out: cells; a CSV answer.
 
-CSV as https://www.rfc-editor.org/rfc/rfc4180 has it. What a caller named may be read as a formula by a spreadsheet: such a cell gets an apostrophe before
-it (https://owasp.org/www-community/attacks/CSV_Injection).
+CSV as `records.spreadsheet` has it.
 """
 
 import csv
 import io
-import re
 from collections.abc import Callable, Iterable, Sequence
 from typing import Generic, TypeVar
 
 import msgspec
 from fastapi import Response
 
-PLAIN_NUMBER = re.compile(r"-?[0-9]+(\.[0-9]+)?")
-FORMULA = ("=", "+", "-", "@", "\t", "\r")
+from trunkline.records.spreadsheet import Cell, guarded
+
 Row = TypeVar("Row")
-Cell = str | int | float | None
 
 
 class Column(msgspec.Struct, Generic[Row], frozen=True):
@@ -43,16 +40,7 @@ def csv_file(name: str, columns: Sequence[Column[Row]], rows: Iterable[Row]) -> 
 def csv_answer(name: str, headings: Sequence[str], rows: Iterable[Sequence[Cell]]) -> Response:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\r\n")
-    writer.writerow([_guarded(heading) for heading in headings])
-    writer.writerows([_guarded(cell) for cell in row] for row in rows)
+    writer.writerow([guarded(heading) for heading in headings])
+    writer.writerows([guarded(cell) for cell in row] for row in rows)
     headers = {"content-disposition": f'attachment; filename="{name}.csv"', "cache-control": "no-store"}
     return Response(text.getvalue(), media_type="text/csv; charset=utf-8; header=present", headers=headers)
-
-
-def _guarded(cell: Cell) -> Cell:
-    """What is nothing but a number stays one, below zero too; nothing known is an empty cell."""
-    if cell is None:
-        return ""
-    if isinstance(cell, str) and cell.startswith(FORMULA) and not PLAIN_NUMBER.fullmatch(cell):
-        return f"'{cell}"
-    return cell

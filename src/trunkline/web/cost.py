@@ -10,6 +10,7 @@ from fastapi import APIRouter, Request, Response
 
 from trunkline.api.management.access import ConsoleOf
 from trunkline.api.management.console import Console
+from trunkline.api.management.scope import scope_of
 from trunkline.pricing.listed import CACHE_BUCKETS
 from trunkline.pricing.money import usd
 from trunkline.records.figures import Use
@@ -17,11 +18,11 @@ from trunkline.storage.statistics import Statistics
 from trunkline.web import format, use, worked_out
 from trunkline.web.columns import Column
 from trunkline.web.render import pages_of
-from trunkline.web.session import PlatformReader
+from trunkline.web.session import PlatformReader, demand
 from trunkline.web.use import LISTED, Group, Shown, change, part
 from trunkline.web.use_page import answer, common, label_column
 from trunkline.web.use_query import FILTERS, Asked, Choices, asked
-from trunkline.web.worked_out import ITEMS, Listed, Savings
+from trunkline.web.worked_out import ITEMS, Listed, Rated, Savings
 
 CHOICES = Choices(
     path="/platform/cost",
@@ -35,11 +36,14 @@ router = APIRouter(include_in_schema=False)
 
 
 @router.api_route("/platform/cost", methods=["GET", "HEAD"], response_class=Response)
-async def cost(request: Request, console: ConsoleOf, _: PlatformReader) -> Response:
+async def cost(request: Request, console: ConsoleOf, reader: PlatformReader) -> Response:
     """The page."""
     query = dict(request.query_params)
-    wanted = asked(query, CHOICES, int(console.now_ms() // 1000))
-    listed = Listed(console.catalog, console.now_ms())
+    demand(reader, "use")
+    wanted = asked(query, CHOICES, int(console.now_ms() // 1000), await scope_of(console, reader.actor))
+    rated = request.app.state.rated
+    assert isinstance(rated, Rated)
+    listed = rated.now(console.catalog, console.now_ms())
     found, savings = await asyncio.gather(_shown(console, wanted, listed), _savings(console, wanted, listed))
     columns = type_columns(found) if wanted.by == "type" else group_columns(found, savings)
     file = answer(query, "cost", found, columns)
@@ -99,8 +103,9 @@ async def _shown(console: Console, wanted: Asked, listed: Listed) -> Shown:
     if wanted.by != "type":
         return await use.shown(console, wanted)
     statistics = Statistics(console.store, console.now_ms)
-    now, before = await asyncio.gather(
+    now, total, before = await asyncio.gather(
         statistics.use_over(wanted.span, OFFER, width_s=wanted.width_s, where=wanted.where),
+        statistics.use_over(wanted.span, (), where=wanted.where),
         statistics.use_over(wanted.before, OFFER, where=wanted.where, sums=(*use.COMPARED, "attempts")),
     )
     return use.put_together(
@@ -108,7 +113,7 @@ async def _shown(console: Console, wanted: Asked, listed: Listed) -> Shown:
         worked_out.by_item(now, listed),
         worked_out.by_item(before, listed),
         lambda kind: ITEMS[kind],
-        (use.added(row.use for row in now), use.added(row.use for row in before)),
+        (use.added(row.use for row in total), use.added(row.use for row in before)),
     )
 
 

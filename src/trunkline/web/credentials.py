@@ -26,8 +26,9 @@ from trunkline.settings import load_settings
 from trunkline.storage.ladder import Span
 from trunkline.storage.statistics import Statistics
 from trunkline.web import data_plane
+from trunkline.web.provider_keys import stored_view
 from trunkline.web.render import pages_of
-from trunkline.web.session import ChangingReader, FormFields, PlatformReader, Reader
+from trunkline.web.session import ChangingReader, FormFields, PlatformReader, Reader, demand
 from trunkline.web.session_key import session_key
 
 CHAT = "/api/v1/chat/completions"
@@ -92,10 +93,20 @@ router = APIRouter(include_in_schema=False)
 
 
 @router.api_route(PLACE, methods=["GET", "HEAD"], response_class=Response)
-async def credentials_page(request: Request, console: ConsoleOf, reader: PlatformReader, told: str = "") -> Response:
-    """The page."""
-    del reader
-    return await _page(request, console, reloading=told == "reloading")
+async def credentials_page(
+    request: Request,
+    console: ConsoleOf,
+    reader: PlatformReader,
+    told: str = "",
+    kept: str = "",
+    replaced: str = "",
+    revoked: str = "",
+) -> Response:
+    """The page. Those who do not run the installation see their stored keys alone."""
+    demand(reader, "credentials")
+    done = {"The key is kept": kept, "The key was replaced": replaced, "The key is revoked": revoked}
+    words = next((f"{words}; gateways go by it within a second." for words, id_ in done.items() if id_), "")
+    return await _page(request, console, reader, reloading=told == "reloading", stored_told=words)
 
 
 @router.post(PLACE + "/{slug}/test", response_class=Response)
@@ -103,6 +114,7 @@ async def tried_page(
     request: Request, console: ConsoleOf, reader: ChangingReader, form: FormFields, slug: str
 ) -> Response:
     """Try one offer, and say what came of it: in the card alone where htmx asks."""
+    demand(reader, "installation")
     choices = _choices(console, slug)
     offer = form.get("offer") or (choices[0] if choices else "")
     if offer not in choices:
@@ -110,13 +122,13 @@ async def tried_page(
     tried = await _try(console, reader, slug, offer)
     if "hx-request" in request.headers:
         return pages_of(request).page(request, "parts/tried.html", {"tried": tried})
-    return await _page(request, console, tried=tried)
+    return await _page(request, console, reader, tried=tried)
 
 
 @router.post("/platform/reload", response_class=Response)
 async def reload(console: ConsoleOf, reader: ChangingReader) -> Response:
     """Have the whole gateway take its file over, as `trunkline reload` does. Raises 409 with the reason where it would be refused."""
-    del reader
+    demand(reader, "installation")
     settings = console.settings
     try:
         check_catalog(load_settings(settings.path, settings.env))
@@ -129,10 +141,22 @@ async def reload(console: ConsoleOf, reader: ChangingReader) -> Response:
     return RedirectResponse(f"{PLACE}?told=reloading", 303)
 
 
-async def _page(request: Request, console: Console, tried: Tried | None = None, *, reloading: bool = False) -> Response:
+async def _page(
+    request: Request,
+    console: Console,
+    reader: Reader,
+    tried: Tried | None = None,
+    *,
+    reloading: bool = False,
+    stored_told: str = "",
+) -> Response:
+    shown = await stored_view(console, reader) | {"faults": [], "filled": {}, "stored_told": stored_told}
+    if not reader.may("installation"):
+        return pages_of(request).page(request, "credentials.html", shown | {"operates": False})
     cards = provider_cards(console, operator_faults(await console.store.recent(LOOK_BACK_RECORDS)))
     figures, costs = await _figures(console)
-    shown = {
+    shown |= {
+        "operates": True,
         "entries": [
             _entry(console, card, figures.get(card.slug), costs.get(card.slug, 0))
             for card in cards

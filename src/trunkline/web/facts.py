@@ -38,6 +38,10 @@ PRICE_WORDS: Mapping[str, str] = {
 UNIT_WORDS: Mapping[str, str] = {"perMTokens": "/ M tokens", "perCount": "each", "perSecond": "/ s"}
 
 
+HOLD_S = 15
+"""Figures of days may be so old."""
+
+
 class Live(msgspec.Struct, frozen=True):
     """What traffic measured. None: nothing told."""
 
@@ -71,7 +75,7 @@ async def figures_of_days(console: Console, days: int, names: list[str] | None =
     """Of each offer that had attempts, today (in UTC) and so many days before, less one: from few rows of whole days."""
     now_s = int(console.now_ms() // 1000)
     start_s = now_s - now_s % DAY_S - (days - 1) * DAY_S
-    _, found = await Statistics(console.store, console.now_ms).offers(Span(start_s, now_s + 1), names)
+    _, found = await Statistics(console.store, console.now_ms).offers(Span(start_s, now_s + 1), names, may_be_s=HOLD_S)
     return found
 
 
@@ -95,13 +99,13 @@ def price(offer: Offer, item: str, today: str) -> Decimal | None:
 
 
 def dollars(value: Decimal | None) -> str:
-    """`$1.1`, `free`, or `-` where no price is known."""
+    """As the price line has it, with two places at least: `$1.10`, `$0.275`; `free`, or `-` where no price is known."""
     if value is None:
         return "-"
     if value == 0:
         return "free"
-    text = f"{value:f}"
-    return f"${text.rstrip('0').rstrip('.') if '.' in text else text}"
+    _, _, places = f"{value.normalize():f}".partition(".")
+    return f"${value:,.{max(len(places), 2)}f}"
 
 
 def simulated(console: Console) -> set[str]:

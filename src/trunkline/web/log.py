@@ -17,14 +17,15 @@ from trunkline.api.management.access import ConsoleOf
 from trunkline.api.management.console import Console
 from trunkline.api.management.conversation import Said, Unreadable
 from trunkline.api.management.generation import wait_for_record
+from trunkline.api.management.scope import may_read
 from trunkline.records.bodies import Body, Captured
 from trunkline.records.types import Attempt, Record
-from trunkline.storage.bodies import BodyReader, bodies_folder
+from trunkline.storage.body_reading import find_bodies
 from trunkline.storage.cipher import Cipher
 from trunkline.web.log_rows import ITEMS, OUTCOMES, log_row, throughput
 from trunkline.web.logs import PATH, PROTOCOLS, key_names
 from trunkline.web.render import pages_of
-from trunkline.web.session import PlatformReader
+from trunkline.web.session import PlatformReader, Reader
 
 MAX_SAID_CHARS = 100_000
 """Of a conversation on the page; the bodies have the rest."""
@@ -99,8 +100,7 @@ class Conversation(msgspec.Struct, frozen=True):
 @router.api_route(f"{PATH}/{{id}}", methods=["GET", "HEAD"], response_class=Response)
 async def log(request: Request, id: str, console: ConsoleOf, reader: PlatformReader) -> Response:
     """The page."""
-    del reader
-    record = await record_of(console, id)
+    record = await record_of(console, id, reader)
     captured = await bodies_of(console, record)
     said = None if captured is None else await asyncio.to_thread(conversation_of, record, captured)
     shown = {
@@ -126,8 +126,7 @@ async def body(
     request: Request, id: str, number: int, console: ConsoleOf, reader: PlatformReader, plain: bool = False
 ) -> Response:
     """One view, to be put into the page; `plain`: all of it, as text that no browser takes for a page."""
-    del reader
-    one = await _view(console, id, number)
+    one = await _view(console, id, number, reader)
     text = "" if one.data is None else one.data.decode("utf-8", "replace")
     if plain:
         return PlainTextResponse(text, headers={"cache-control": "no-store"})
@@ -139,26 +138,25 @@ async def body(
 @router.api_route(f"{PATH}/{{id}}/curl", methods=["GET", "HEAD"], response_class=Response)
 async def curl(request: Request, id: str, console: ConsoleOf, reader: PlatformReader) -> Response:
     """The request as a command, the key as a variable."""
-    del reader
-    one = await _view(console, id, 0)
+    one = await _view(console, id, 0, reader)
     if one.data is None or one.is_cut:
         raise HTTPException(404, "The body of this request was not captured whole.")
     command = curl_of(console.settings.address, one)
     return pages_of(request).page(request, "log_curl.html", {"command": command})
 
 
-async def record_of(console: Console, id_: str) -> Record:
-    """Raises 404 where there is none."""
+async def record_of(console: Console, id_: str, reader: Reader) -> Record:
+    """Raises 404 where there is none that the reader may see."""
     record = await wait_for_record(console.store, id_[:200])
-    if record is None:
+    if record is None or not await may_read(console, reader.actor, record):
         raise HTTPException(
             404, f"There is no request {id_[:100]}: it is the X-Request-Id of an answer, or the id in its body."
         )
     return record
 
 
-async def _view(console: Console, id_: str, number: int) -> Body:
-    captured = await bodies_of(console, await record_of(console, id_))
+async def _view(console: Console, id_: str, number: int, reader: Reader) -> Body:
+    captured = await bodies_of(console, await record_of(console, id_, reader))
     if captured is None or not 0 <= number < len(captured.bodies):
         raise HTTPException(404, "This body was not captured, or is not kept any more.")
     return captured.bodies[number]
@@ -166,8 +164,8 @@ async def _view(console: Console, id_: str, number: int) -> Body:
 
 async def bodies_of(console: Console, record: Record) -> Captured | None:
     """What was captured of a request."""
-    reader = BodyReader(bodies_folder(console.settings.store.url), Cipher(console.pepper))
-    return await asyncio.to_thread(reader.find, record.id, record.received_ms)
+    url, cipher = console.settings.store.url, Cipher(console.pepper)
+    return await find_bodies(console.store, url, cipher, record.id, record.received_ms)
 
 
 def waterfall(record: Record) -> list[Bar]:

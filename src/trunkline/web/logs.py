@@ -17,13 +17,14 @@ from starlette.responses import RedirectResponse
 from trunkline.accounts.keys import MASTER_ID, ApiKey
 from trunkline.api.management.access import ConsoleOf
 from trunkline.api.management.console import Console
+from trunkline.api.management.scope import EVERYTHING, Scope, may_read, scope_of
 from trunkline.records.types import Record
 from trunkline.storage.backfill import made_up_until_ms
 from trunkline.storage.logs import LogFilter, Logs, Place, placed, written
 from trunkline.web.facts import made_up_since
 from trunkline.web.log_rows import OUTCOMES, LogRow, log_row
 from trunkline.web.render import pages_of
-from trunkline.web.session import PlatformReader
+from trunkline.web.session import PlatformReader, demand
 from trunkline.web.use_page import key_choices
 
 ROWS = 50
@@ -53,6 +54,7 @@ class Asked(msgspec.Struct, frozen=True):
     wanted: LogFilter
     fields: dict[str, str]
     """What was said, as it was said."""
+    scope: Scope = EVERYTHING
 
     def address(self, path: str = PATH, **more: str) -> str:
         """The same filters, elsewhere."""
@@ -61,8 +63,10 @@ class Asked(msgspec.Struct, frozen=True):
         return f"{path}?{query}" if query else path
 
 
-def asked(request: Request, console: ConsoleOf) -> Asked:
-    """Raises 400 for what is no time or no range."""
+async def asked(request: Request, console: ConsoleOf, reader: PlatformReader) -> Asked:
+    """Raises 400 for what is no time or no range; 403 and 404 for what the reader may not see."""
+    demand(reader, "use")
+    scope = await scope_of(console, reader.actor)
     said = {name: request.query_params.get(name, "").strip()[:300] for name in _NAMES}
     hours = {name: hours for name, _, hours in SPANS}.get(said["range"])
     if hours is None:
@@ -76,12 +80,15 @@ def asked(request: Request, console: ConsoleOf) -> Asked:
         model=said["model"],
         provider=said["provider"],
         key_id=said["key"],
+        keys=None if said["key"] else scope.keys,
         protocol=said["protocol"],
         outcome=said["outcome"],
         finish_reason=said["finish"],
         app=said["app"],
     )
-    return Asked(wanted, {name: value for name, value in said.items() if value})
+    if said["key"] and not scope.has(said["key"]):
+        raise HTTPException(404, f"There is no key {said['key'][:60]}.")
+    return Asked(wanted, {name: value for name, value in said.items() if value}, scope)
 
 
 AskedOf = Annotated[Asked, Depends(asked)]
@@ -98,10 +105,9 @@ async def logs(
     before: str = "",
 ) -> Response:
     """A page of rows: the newest, those behind `after`, or those before `before`."""
-    del reader
     if id.strip():
         found = await console.store.generation(id.strip())
-        if found is None:
+        if found is None or not await may_read(console, reader.actor, found):
             raise HTTPException(
                 404,
                 f"There is no request {id.strip()[:100]}: it is the X-Request-Id of an answer, or the id in its body.",
@@ -121,7 +127,7 @@ async def tail(
     paused: bool = False,
 ) -> Response:
     """What was stored after `mark`, as rows to stand above the others; paused: nothing, until somebody goes on."""
-    del reader
+    del reader  # `asked` has looked at what they may see.
     found: list[Record] = []
     if not paused:
         found, mark = await logs_of(console).since(asked.wanted, mark, ROWS)
@@ -161,7 +167,8 @@ async def _shown(console: Console, asked: Asked, after: str, before: str) -> dic
     else:
         page = await store.older(asked.wanted, ROWS, back)
     rows = [log_row(record) for record in page.records]
-    keys, made_up_ms = await console.store.list_keys(), await made_up_until_ms(console.store)
+    made_up_ms = await made_up_until_ms(console.store)
+    keys = [key for key in await console.store.list_keys() if asked.scope.has(key.id)]
     first = Place(page.records[0].received_ms, page.records[0].id) if page.records else None
     last = Place(page.records[-1].received_ms, page.records[-1].id) if page.records else None
     older = last if ahead is not None else page.more
@@ -172,7 +179,7 @@ async def _shown(console: Console, asked: Asked, after: str, before: str) -> dic
         "said": asked.fields,
         "times": {name: _minute(asked.wanted, name) if name in asked.fields else "" for name in ("from", "to")},
         "keys": _names_of(keys),
-        "key_choices": key_choices(keys, console.now_ms(), asked.wanted.key_id),
+        "key_choices": key_choices(keys, console.now_ms(), asked.wanted.key_id, asked.scope),
         "made_up_until_ms": made_up_since(made_up_ms, last.received_ms) if last else None,
         "providers": sorted({offer.provider for model in console.catalog.models.values() for offer in model.offers}),
         "models": _models(console, rows),

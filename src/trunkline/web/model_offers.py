@@ -4,13 +4,13 @@ Only words and numbers: the template decides nothing but where they stand.
 """
 
 from collections.abc import Sequence
-from decimal import Decimal
 
 import msgspec
 
 from trunkline.api.management.console import Console
 from trunkline.catalog.query import has_ended, shown_parameters
 from trunkline.catalog.types import PARAMETERS, Catalog, DataPolicy, Model, Offer, PriceLine, When
+from trunkline.web.facts import dollars
 from trunkline.web.format import NONE, count
 
 ITEMS: tuple[tuple[str, str, bool], ...] = (
@@ -201,17 +201,11 @@ def conditions(when: When) -> str:
     return ", ".join(parts)
 
 
-def usd(value: Decimal) -> str:
-    """As the price line has it, with two places at least: `$1.10`, `$0.275`, `$3.00`."""
-    _, _, places = f"{value.normalize():f}".partition(".")
-    return f"${value:,.{max(len(places), 2)}f}"
-
-
 def _price(line: PriceLine) -> Price:
     when = conditions(line.when)
     until = f"until {line.valid_to}" if line.valid_to else ""
     unit = PER_COUNT.get(line.item, "each") if line.unit == "perCount" else UNITS[line.unit]
-    return Price(usd(line.value), unit, ", ".join(part for part in (when, until) if part))
+    return Price(dollars(line.value), unit, ", ".join(part for part in (when, until) if part))
 
 
 def _running(lines: Sequence[PriceLine], today: str) -> list[PriceLine]:

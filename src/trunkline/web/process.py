@@ -21,9 +21,12 @@ import uvicorn
 from trunkline.api.management.console import Console
 from trunkline.cli.lifeline import end_with_parent
 from trunkline.cli.logs import make_logger
-from trunkline.errors import ConfigError, TrunklineError
+from trunkline.errors import ConfigError, StoreError, TrunklineError
 from trunkline.settings import Settings, load_settings
+from trunkline.web.alerting import keep_house
 from trunkline.web.app import make_app
+
+FOLLOW_S = 1.0
 
 
 class Server(uvicorn.Server):
@@ -77,6 +80,8 @@ async def _run(console: Console, uds: Path, log: Any) -> None:
     )
     server = Server(config, lambda: log.info("ready", uds=str(uds)))
     loop = asyncio.get_running_loop()
+    following = loop.create_task(_follow(console, log))
+    house = loop.create_task(keep_house(console, log))
     reloads: set[asyncio.Task[None]] = set()
 
     def stop() -> None:
@@ -89,7 +94,25 @@ async def _run(console: Console, uds: Path, log: Any) -> None:
 
     for number, act in ((signal.SIGTERM, stop), (signal.SIGINT, stop), (signal.SIGHUP, reload)):
         loop.add_signal_handler(number, act)
-    await server.serve()
+    try:
+        await server.serve()
+    finally:
+        following.cancel()
+        house.cancel()
+        await asyncio.wait({following, house})
+
+
+async def _follow(console: Console, log: Any) -> None:
+    """Take over what other consoles and the command line change in the store, until cancelled. While it cannot be read, the state stays."""
+    told: list[str] = []
+    while True:
+        if console.unusable != told:
+            told = console.unusable
+            for fault in told:
+                log.error("a stored key is of no use", error=fault)
+        await asyncio.sleep(FOLLOW_S)
+        with contextlib.suppress(StoreError):
+            await console.follow()
 
 
 async def _reload(console: Console, log: Any) -> None:

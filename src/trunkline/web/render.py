@@ -8,7 +8,7 @@ from starlette.templating import Jinja2Templates
 
 from trunkline import __version__
 from trunkline.web import format
-from trunkline.web.session import reader_of
+from trunkline.web.session import places_of, reader_of
 
 FILTERS = (
     "count",
@@ -47,7 +47,8 @@ class Pages:
     def page(self, request: Request, template: str, shown: dict[str, Any], status: int = 200) -> Response:
         """A whole page; never kept by caches, since it shows the state of now."""
         headers = {"cache-control": "no-store"}
-        shown = {"reader": reader_of(request), **shown}
+        reader = reader_of(request)
+        shown = {"reader": reader, "places": places_of(reader), **shown}
         return self._templates.TemplateResponse(request, template, shown, status_code=status, headers=headers)
 
     def message(self, request: Request, status: int, text: str) -> Response:

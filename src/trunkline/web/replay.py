@@ -24,8 +24,7 @@ router = APIRouter(include_in_schema=False)
 @router.api_route(f"{PATH}/{{id}}/replay", methods=["GET", "HEAD"], response_class=Response)
 async def replay(request: Request, id: str, console: ConsoleOf, reader: PlatformReader) -> Response:
     """The page. 404 where the request's body was not captured whole."""
-    del reader
-    record = await record_of(console, id)
+    record = await record_of(console, id, reader)
     captured = await bodies_of(console, record)
     asked = None if captured is None else captured.bodies[0]
     if captured is None or asked is None or asked.data is None or asked.is_cut:

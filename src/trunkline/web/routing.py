@@ -16,7 +16,7 @@ from trunkline.api.management.explain import PATH, Row
 from trunkline.catalog.query import AUTO_MODELS
 from trunkline.web import data_plane
 from trunkline.web.render import pages_of
-from trunkline.web.session import ChangingReader, FormFields, PlatformReader
+from trunkline.web.session import ChangingReader, FormFields, PlatformReader, demand
 
 PLACE = "/platform/routing"
 PROTOCOLS = (
@@ -114,7 +114,7 @@ router = APIRouter(include_in_schema=False)
 @router.api_route(PLACE, methods=["GET", "HEAD"], response_class=Response)
 async def routing_page(request: Request, console: ConsoleOf, reader: PlatformReader, model: str = "") -> Response:
     """The page; `?model=` fills the form."""
-    del reader
+    demand(reader, "installation")
     names = _callable(console)
     return _page(request, console, Asked(model=model or (names[0] if names else "")))
 
@@ -122,7 +122,7 @@ async def routing_page(request: Request, console: ConsoleOf, reader: PlatformRea
 @router.post(PLACE, response_class=Response)
 async def explained_page(request: Request, console: ConsoleOf, reader: ChangingReader, form: FormFields) -> Response:
     """The same with what would become of the request; the part alone where htmx asks."""
-    del reader
+    demand(reader, "installation")
     asked = _asked(form)
     shown = await _explained(console, asked)
     # htmx puts only good answers into a page: the part says in words that the request was refused.

@@ -1,138 +1,94 @@
-"""Who reads a page. In: a request's cookie, the master key at signing in. Out: a `Reader`; the cookie; refusals for what a reader may not do.
+"""Who reads a page. In: a request's cookie. Out: a `Reader`, found once for each request; refusals for what a reader may not do.
 
-The cookie is signed and holds nothing but an id and an end: no store is asked. It ends with the master key that made it. A change needs the token that
-stands in the page besides, so that another site's form does nothing (https://cheatsheetseries.owasp.org/cheatsheets/Cross-Site_Request_Forgery_Prevention_Cheat_Sheet.html).
+The session itself is `api.management.sessions`'.
 """
 
-import base64
 import hmac
-from collections import OrderedDict, deque
 from typing import Annotated
 from urllib.parse import parse_qsl
 
-import msgspec
 from fastapi import Depends, Request, Response
 from starlette.exceptions import HTTPException
+from starlette.requests import HTTPConnection
+from starlette.types import ASGIApp, Receive, Scope, Send
 
-from trunkline.api.management.access import ConsoleOf, console_of
+from trunkline.accounts.roles import ALLOWED, Act
+from trunkline.api.management.access import ConsoleOf, address_of, console_of
 from trunkline.api.management.console import Console
+from trunkline.api.management.sessions import HOLDS_MS, NOBODY, TRIES, Doorkeeper, Reader, reader_of_cookie
+from trunkline.errors import StoreError
+
+__all__ = ["HOLDS_MS", "NOBODY", "TRIES", "Reader"]
 
 COOKIE = "trunkline_session_{port}"
 """Browsers keep cookies by host alone: gateways at other ports of it have their own (https://www.rfc-editor.org/rfc/rfc6265#section-8.5)."""
-HOLDS_MS = 12 * 3_600_000
 MAX_FORM_BYTES = 256 * 1024
 MAX_FORM_FIELDS = 200
-TRIES = 10
-MAX_ADDRESSES = 1_000
-TRIES_WITHIN_MS = 60_000
 CLOSED = (
     "The pages of this gateway are not open to everyone. Sign in to see them; the API works as ever. Its operator opens them with "
     "[pages] public = true."
 )
 OPEN_PLACES = (("/models", "Models"), ("/providers", "Providers"), ("/status", "Status"))
-PLATFORM_PLACES = (
-    ("/platform/chat", "Chat"),
-    ("/platform/logs", "Logs"),
-    ("/platform/usage", "Usage"),
-    ("/platform/cost", "Cost"),
-    ("/platform/keys", "Keys"),
-    ("/platform/providers", "Credentials"),
-    ("/platform/routing", "Routing"),
-    ("/platform/settings", "Settings"),
+PLATFORM_PLACES: tuple[tuple[str, str, Act], ...] = (
+    ("/platform/chat", "Chat", "use"),
+    ("/platform/logs", "Logs", "use"),
+    ("/platform/usage", "Usage", "use"),
+    ("/platform/cost", "Cost", "use"),
+    ("/platform/credits", "Credits", "credits.see"),
+    ("/platform/budgets", "Budgets", "budgets.see"),
+    ("/platform/keys", "Keys", "keys"),
+    ("/platform/providers", "Credentials", "credentials"),
+    ("/platform/projects", "Projects", "projects.see"),
+    ("/platform/members", "Members", "members"),
+    ("/platform/audit", "Audit", "audit"),
+    ("/platform/routing", "Routing", "installation"),
+    ("/platform/settings", "Settings", "installation"),
 )
+"""Path, words, and what a reader must be able to do to be led there."""
 
 
-class _Session(msgspec.Struct, frozen=True, array_like=True):
-    id: str
-    expires_ms: int
+class Readers:
+    """Finds out who reads, before anything else of a request is looked at. Lives as long as the app."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and not scope["path"].startswith("/static/"):
+            await _find_reader(HTTPConnection(scope))
+        await self._app(scope, receive, send)
 
 
-class Reader(msgspec.Struct, frozen=True):
-    """The person before the page. `csrf` goes back with every change."""
-
-    signed_in: bool = False
-    csrf: str = ""
-    session_id: str = ""
-    expires_ms: int = 0
-    """When the session ends, in Unix time."""
-
-    @property
-    def places(self) -> tuple[tuple[str, str], ...]:
-        """Path and words of what the head of a page leads to."""
-        return OPEN_PLACES + PLATFORM_PLACES if self.signed_in else OPEN_PLACES
+async def _find_reader(request: HTTPConnection) -> None:
+    console: Console = request.app.state.console
+    cookie = request.cookies.get(cookie_name(console), "") if request.cookies else ""
+    if not cookie:
+        return
+    try:
+        request.state.reader = await reader_of_cookie(console, cookie, address_of(request))
+    except StoreError as error:
+        # The page of a fault of ours must stand, whatever is missing.
+        request.state.fault = error
 
 
-NOBODY = Reader()
-_decoder = msgspec.json.Decoder(_Session)
-
-
-class Sessions:
-    """Signed cookies, those that were signed out, and how often the key was wrong of late. Lives as long as the app."""
-
-    def __init__(self) -> None:
-        self._ended: dict[str, int] = {}
-        self._wrong: OrderedDict[str, deque[float]] = OrderedDict()
-        """Address -> when wrong keys came from it, the newest of so many addresses."""
-
-    def sign_in(self, console: Console, master_key: str, address: str) -> str | None:
-        """The cookie's value; None for a wrong key. Raises 429 where wrong keys came too often from the address."""
-        now = console.now_ms()
-        wrong = self._wrong.get(address)
-        if wrong is not None and len(wrong) == TRIES and now - wrong[0] < TRIES_WITHIN_MS:
-            raise HTTPException(429, "Too many wrong keys came from your address; wait a minute.")
-        if not hmac.compare_digest(master_key.encode(), console.master_key.encode()):
-            self._note_wrong(address, now)
-            return None
-        made = _Session(console.random_bytes(16).hex(), int(now) + HOLDS_MS)
-        body = base64.urlsafe_b64encode(msgspec.json.encode(made)).decode()
-        return f"{body}.{_sign(console, 'session', body)}"
-
-    def _note_wrong(self, address: str, now_ms: float) -> None:
-        self._wrong.setdefault(address, deque(maxlen=TRIES)).append(now_ms)
-        self._wrong.move_to_end(address)
-        while len(self._wrong) > MAX_ADDRESSES:
-            self._wrong.popitem(last=False)
-
-    def sign_out(self, reader: Reader, now_ms: float) -> None:
-        """From now on this session's cookie holds nowhere."""
-        self._ended = {id_: until for id_, until in self._ended.items() if until > now_ms}
-        self._ended[reader.session_id] = int(now_ms) + HOLDS_MS
-
-    def reader(self, console: Console, cookie: str) -> Reader:
-        """Whose cookie it is."""
-        body, _, signature = cookie.partition(".")
-        if not body or not hmac.compare_digest(signature.encode(), _sign(console, "session", body).encode()):
-            return NOBODY
-        try:
-            found = _decoder.decode(base64.urlsafe_b64decode(body))
-        except (msgspec.MsgspecError, ValueError):
-            return NOBODY
-        if found.expires_ms <= console.now_ms() or found.id in self._ended:
-            return NOBODY
-        csrf = _sign(console, "csrf", found.id)
-        return Reader(signed_in=True, csrf=csrf, session_id=found.id, expires_ms=found.expires_ms)
-
-
-def _sign(console: Console, purpose: str, text: str) -> str:
-    key = hmac.digest(console.pepper, console.master_key.encode(), "sha256")
-    return hmac.digest(key, f"{purpose}:{text}".encode(), "sha256").hex()
-
-
-def sessions_of(request: Request) -> Sessions:
+def doorkeeper_of(request: Request) -> Doorkeeper:
     """The process's."""
-    sessions = request.app.state.sessions
-    assert isinstance(sessions, Sessions)
-    return sessions
+    doorkeeper = request.app.state.doorkeeper
+    assert isinstance(doorkeeper, Doorkeeper)
+    return doorkeeper
 
 
 def reader_of(request: Request) -> Reader:
     """Who reads; nobody where no valid cookie came."""
-    if not request.cookies:
-        # The page of a fault of ours must stand, whatever is missing.
-        return NOBODY
-    console = console_of(request)
-    cookie = request.cookies.get(cookie_name(console), "")
-    return sessions_of(request).reader(console, cookie) if cookie else NOBODY
+    reader = getattr(request.state, "reader", NOBODY)
+    assert isinstance(reader, Reader)
+    return reader
+
+
+def places_of(reader: Reader) -> tuple[tuple[str, str], ...]:
+    """Path and words of what the head of a page leads to."""
+    own = tuple((path, words) for path, words, act in PLATFORM_PLACES if reader.may(act))
+    return OPEN_PLACES + own
 
 
 def cookie_name(console: Console) -> str:
@@ -156,8 +112,16 @@ def platform_page(request: Request) -> Reader:
     """The reader of a page that needs signing in."""
     reader = reader_of(request)
     if not reader.signed_in:
-        raise SignInFirstError
+        fault = getattr(request.state, "fault", None)
+        raise fault if isinstance(fault, StoreError) else SignInFirstError
     return reader
+
+
+def demand(reader: Reader, act: Act) -> None:
+    """Raises 403 where the reader's role may not do it."""
+    if not reader.may(act):
+        words = ALLOWED[act].words
+        raise HTTPException(403, f"Your role may not do this: {words[0].lower()}{words[1:]}. Ask an administrator.")
 
 
 async def form_of(request: Request) -> dict[str, str]:
@@ -187,16 +151,21 @@ def changing(request: Request, form: FormFields) -> Reader:
 
 def set_cookie(response: Response, request: Request, value: str) -> None:
     """Not for scripts, not from other sites; over TLS alone where this address has it."""
-    console = console_of(request)
-    secure = request.headers.get("x-forwarded-proto") == "https" or console.settings.address.startswith("https:")
     response.set_cookie(
-        cookie_name(console),
+        cookie_name(console_of(request)),
         value,
         max_age=HOLDS_MS // 1000,
         path="/",
         httponly=True,
         samesite="lax",
-        secure=secure,
+        secure=is_secure(request),
+    )
+
+
+def is_secure(request: Request) -> bool:
+    """Whether the browser speaks TLS with this address, as far as we are told."""
+    return request.headers.get("x-forwarded-proto") == "https" or console_of(request).settings.address.startswith(
+        "https:"
     )
 
 

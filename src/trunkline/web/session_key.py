@@ -5,18 +5,20 @@ the console too, and only its hash is kept, as of any key. It ends with the sess
 """
 
 import hmac
+from collections.abc import Sequence
 
+import msgspec
 from fastapi import APIRouter, Response
 from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 
-from trunkline.accounts.keys import ApiKey, IssuedKey, is_valid, issue_key
+from trunkline.accounts.keys import SESSION_KEY_NAME, IssuedKey, is_valid, issue_key
 from trunkline.api.management.access import ConsoleOf
 from trunkline.api.management.console import Console
-from trunkline.errors import StoreError
+from trunkline.storage.sign_in import keep_session_key
 from trunkline.web.session import ChangingReader, Reader
 
-NAME = "console session"
+NAME = SESSION_KEY_NAME
 MOST = 100
 """Keys of one session: each but the last was revoked by hand."""
 
@@ -41,32 +43,26 @@ async def session_key(console: Console, reader: Reader) -> str:
     """The secret of the session's key. It holds at the data plane at once."""
     for number in range(MOST):
         issued = _issued(console, reader, number)
-        kept = await console.store.get_key_by_hash(issued.key.hash) or await _keep(console, issued.key)
+        kept = await console.store.get_key_by_hash(issued.key.hash) or await keep_session_key(
+            console.store, reader.session_id, issued.key
+        )
+        if kept is None:
+            raise HTTPException(401, "This session has ended: sign in again.")
         if is_valid(kept, console.now_ms()):
             return issued.secret
     raise HTTPException(409, "This session's keys were revoked too often: sign out and in again.")
 
 
-async def end_session_key(console: Console, reader: Reader) -> None:
-    """Revoke what the session had, at signing out."""
-    for number in range(MOST):
-        kept = await console.store.get_key_by_hash(_issued(console, reader, number).key.hash)
-        if kept is None:
-            return
-        if kept.revoked_ms is None:
-            await console.store.revoke_key(kept.id, now_ms=int(console.now_ms()))
-
-
-async def _keep(console: Console, key: ApiKey) -> ApiKey:
-    try:
-        await console.store.create_key(key)
-    except StoreError:
-        # Two tabs asked at once: then it is there now.
-        kept = await console.store.get_key_by_hash(key.hash)
-        if kept is None:
-            raise
-        return kept
-    return key
+async def end_session_keys(console: Console, session_ids: Sequence[str]) -> None:
+    """Revoke what these sessions had, when they end."""
+    for session_id in session_ids:
+        for number in range(MOST):
+            issued = _issued(console, Reader(session_id=session_id), number)
+            kept = await console.store.get_key_by_hash(issued.key.hash)
+            if kept is None:
+                break
+            if kept.revoked_ms is None:
+                await console.store.revoke_key(kept.id, now_ms=int(console.now_ms()))
 
 
 def _issued(console: Console, reader: Reader, number: int) -> IssuedKey:
@@ -76,10 +72,15 @@ def _issued(console: Console, reader: Reader, number: int) -> IssuedKey:
     draws = iter(
         hmac.digest(source, f"{part}:{number}:{reader.session_id}".encode(), "sha256") for part in ("secret", "id")
     )
-    return issue_key(
+    issued = issue_key(
         NAME,
         console.pepper,
         lambda count: next(draws)[:count],
         now_ms=int(console.now_ms()),
         expires_ms=reader.expires_ms,
     )
+    if reader.actor.kind != "member" or not reader.actor.id:
+        return issued
+    # What a member asks in the chat is the member's own use, within the member's budgets.
+    own = msgspec.structs.replace(issued.key, org_id=reader.actor.org_id, member_id=reader.actor.id)
+    return IssuedKey(issued.secret, own)

@@ -22,7 +22,7 @@ from trunkline.errors import ConfigError
 from trunkline.settings import NEEDS_START, OVERRIDES, Settings, keys_for_next_start, load_settings, taken_over
 from trunkline.storage.standing import standing
 from trunkline.web.render import pages_of
-from trunkline.web.session import PlatformReader
+from trunkline.web.session import PlatformReader, demand
 
 VARIABLE_OF = {place: name for name, place in OVERRIDES.items()}
 
@@ -50,7 +50,7 @@ router = APIRouter(include_in_schema=False)
 @router.api_route("/platform/settings", methods=["GET", "HEAD"], response_class=Response)
 async def settings_page(request: Request, console: ConsoleOf, reader: PlatformReader) -> Response:
     """The page."""
-    del reader
+    demand(reader, "installation")
     settings = console.settings
     written, fault = _written(settings)
     catalog = console.catalog
@@ -126,8 +126,9 @@ def _rows(name: str, section: BaseModel, settings: Settings, written: Settings |
         needs_start = key in NEEDS_START.get(name, ())
         source, place = _source(name, key, value, settings, written, in_file)
         if isinstance(value, BaseModel):
-            for inner in type(value).model_fields:
-                yield Row(f"{key}.{inner}", _text(getattr(value, inner)), source, place, needs_start)
+            for inner, inner_field in type(value).model_fields.items():
+                text = _text(getattr(value, inner)) if inner_field.repr else _is_set(getattr(value, inner))
+                yield Row(f"{key}.{inner}", text, source, place, needs_start)
         elif field.repr is False:
             yield _secret(key, value, source, place, settings, needs_start=needs_start)
         else:
@@ -157,7 +158,12 @@ def _source(
 def _secret(key: str, value: Any, source: str, place: str, settings: Settings, *, needs_start: bool) -> Row:
     if value is None and key == "master_key":
         return Row(key, "set", "made", f"by the gateway itself, in {settings.secrets_path}")
-    return Row(key, "not set" if value is None else "set", source, place, needs_start)
+    return Row(key, _is_set(value), source, place, needs_start)
+
+
+def _is_set(value: Any) -> str:
+    """All that is told of a secret."""
+    return "set" if value else "not set"
 
 
 def _text(value: Any) -> str:

@@ -159,7 +159,11 @@ async def offer_lines(console: Console, names: Sequence[str]) -> list[Line]:
 
 
 async def told(console: Console, past: Past, days: int) -> list[Told]:
-    """The incidents of the last days, the newest first."""
+    """The incidents of the last days, the newest first; as they were found some seconds ago, since it takes the most time of the page."""
+    return await past.of_late(("told", days), console.now_ms(), lambda: _find(console, past, days))
+
+
+async def _find(console: Console, past: Past, days: int) -> list[Told]:
     now, over_time = now_s(console), OutcomesOverTime(console.store, console.now_ms)
     every = await past.outcomes(
         "spoiled", uptime.days(now, DAYS), console.now_ms(), lambda part: over_time.spoiled_hours(part, BELOW)
@@ -167,7 +171,7 @@ async def told(console: Console, past: Past, days: int) -> list[Told]:
     hours = [hour for hour in every if hour.start_s >= now - days * DAY_S]
     starts, names = edges(hours, now - KEEP_MINUTES_S)
     # The minutes after a run tell whether it is over.
-    spans = _joined([Span(start_s, start_s + 2 * HOUR_S) for start_s in starts])
+    spans = joined([Span(start_s, start_s + 2 * HOUR_S) for start_s in starts])
     minutes = await over_time.minutes(spans, names) if names else []
     return [_told(console, one) for one in incidents(hours, minutes, now)]
 
@@ -246,15 +250,15 @@ def _listed(names: Sequence[str]) -> str:
     return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
 
 
-def _joined(spans: Sequence[Span]) -> list[Span]:
+def joined(spans: Sequence[Span]) -> list[Span]:
     """Sorted spans that overlap or touch as one."""
-    joined: list[Span] = []
+    found: list[Span] = []
     for span in spans:
-        if joined and span.start_s <= joined[-1].end_s:
-            joined[-1] = Span(joined[-1].start_s, max(joined[-1].end_s, span.end_s))
+        if found and span.start_s <= found[-1].end_s:
+            found[-1] = Span(found[-1].start_s, max(found[-1].end_s, span.end_s))
         else:
-            joined.append(span)
-    return joined
+            found.append(span)
+    return found
 
 
 def _range(text: str) -> int:

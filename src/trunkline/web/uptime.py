@@ -1,7 +1,7 @@
 """Uptime over time and now, as pages show it. In: counts of outcomes by minute, hour or day. Out: bars, and the state of an offer or a provider."""
 
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from typing import Literal
+from collections.abc import Awaitable, Callable, Hashable, Iterable, Mapping, Sequence
+from typing import Any, Literal, TypeVar
 
 import msgspec
 
@@ -13,11 +13,13 @@ LATELY_S = 10 * MINUTE_S
 NOW_S = HOUR_S
 """What the state of now goes by: the last ten minutes if enough happened in them, else this hour and the one before."""
 PAST_HOLDS_MS = HOUR_S * 1000
+LATE_HOLDS_MS = 20_000
 ENOUGH = 3
 GOOD, FAIR = 0.999, 0.95
 """At least so much is good, and fair."""
 BAD_GRADES = ("fair", "bad")
 
+Found = TypeVar("Found")
 State = Literal["up", "disturbed", "down", "limited", "quiet"]
 GRADES: Mapping[State, str] = {"up": "good", "disturbed": "fair", "down": "bad", "limited": "fair", "quiet": "none"}
 WORDS: Mapping[State, str] = {
@@ -67,10 +69,20 @@ class Recent(msgspec.Struct, frozen=True):
 
 
 class Past:
-    """What no longer changes, so that it is read once and not for each page. Lives as long as the app."""
+    """What no longer changes, or slowly, so that it is read once and not for each page. Lives as long as the app."""
 
     def __init__(self) -> None:
         self._kept: dict[str, tuple[Span, float, list[Outcomes]]] = {}
+        self._found: dict[Hashable, tuple[float, Any]] = {}
+
+    async def of_late(self, what: Hashable, now_ms: float, find: Callable[[], Awaitable[Found]]) -> Found:
+        """What was found within the last seconds, or is now."""
+        found_ms, found = self._found.get(what, (-LATE_HOLDS_MS, None))
+        if not 0 <= now_ms - found_ms < LATE_HOLDS_MS:
+            found = await find()
+            self._found[what] = now_ms, found
+        of_late: Found = found
+        return of_late
 
     async def outcomes(
         self, what: str, span: Span, now_ms: float, ask: Callable[[Span], Awaitable[list[Outcomes]]]

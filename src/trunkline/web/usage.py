@@ -3,10 +3,11 @@
 from fastapi import APIRouter, Request, Response
 
 from trunkline.api.management.access import ConsoleOf
+from trunkline.api.management.scope import scope_of
 from trunkline.web import format
 from trunkline.web.columns import Column
 from trunkline.web.render import pages_of
-from trunkline.web.session import PlatformReader
+from trunkline.web.session import PlatformReader, demand
 from trunkline.web.use import KINDS, Group, Shown, change, part, shown
 from trunkline.web.use_page import answer, common, label_column
 from trunkline.web.use_query import Choices, asked
@@ -27,13 +28,14 @@ router = APIRouter(include_in_schema=False)
 
 
 @router.api_route("/platform/usage", methods=["GET", "HEAD"], response_class=Response)
-async def usage(request: Request, console: ConsoleOf, _: PlatformReader) -> Response:
+async def usage(request: Request, console: ConsoleOf, reader: PlatformReader) -> Response:
     """The page."""
     query = dict(request.query_params)
     if query.get("by") == "type":
         # Requests have no token type, and a part of the tokens by type is a part by type.
         query["metric"] = "tokens"
-    wanted = asked(query, CHOICES, int(console.now_ms() // 1000))
+    demand(reader, "use")
+    wanted = asked(query, CHOICES, int(console.now_ms() // 1000), await scope_of(console, reader.actor))
     found = await shown(console, wanted)
     columns = type_columns(found) if wanted.by == "type" else group_columns(found)
     file = answer(query, "usage", found, columns)

@@ -40,6 +40,8 @@ KINDS = {
     "output_image_tokens": "Images out",
 }
 """The buckets of a usage, which do not overlap."""
+TOKENS_IN_AND_OUT = tuple(KINDS)
+TOKENS_IN = tuple(name for name in KINDS if name.startswith(("input_", "cache_")))
 COUNTS: Mapping[str, Callable[[Use], int]] = {
     "tokens": lambda use: use.total_tokens,
     "input": lambda use: use.total_input_tokens,
@@ -48,12 +50,23 @@ COUNTS: Mapping[str, Callable[[Use], int]] = {
     "requests": lambda use: use.requests,
     "cost": lambda use: use.cost_pico_usd,
 }
+COUNTED: Mapping[str, Sequence[str]] = {
+    "tokens": TOKENS_IN_AND_OUT,
+    "input": TOKENS_IN,
+    "cached": ("cache_read_tokens",),
+    "output": tuple(name for name in TOKENS_IN_AND_OUT if name not in TOKENS_IN),
+    "requests": ("requests",),
+    "cost": ("cost_pico_usd",),
+}
+"""The fields that a metric of `COUNTS` is the sum of."""
 COMPARED = ("requests", *TOKENS, "cost_pico_usd")
 """What is wanted of the time before."""
 _FIELDS = Use.__struct_fields__
 Named = Callable[[str], str]
 Places = Iterable[tuple[int | None, str, Use]]
 """When, the group's value, what was used."""
+Points = Mapping[tuple[int, str], int]
+"""When, the group's value -> the metric, where the places do not tell when."""
 
 
 class Group(msgspec.Struct):
@@ -103,21 +116,36 @@ class Shown(msgspec.Struct, frozen=True):
 
 async def shown(console: Console, asked: Asked) -> Shown:
     """By a dimension of the rollups, or by the kind of token."""
-    statistics = Statistics(console.store, console.now_ms)
-    by = () if asked.by == "type" else (FILTERS[asked.by],)
-    now, before, named = await asyncio.gather(
-        statistics.use_over(asked.span, by, width_s=asked.width_s, where=asked.where),
-        statistics.use_over(asked.before, by, where=asked.where, sums=COMPARED),
+    if asked.by == "type":
+        return await _shown_by_kind(console, asked)
+    statistics, by = Statistics(console.store, console.now_ms), FILTERS[asked.by]
+    now, points, before, named = await asyncio.gather(
+        statistics.use_over(asked.span, (by,), where=asked.where),
+        statistics.points(asked.span, by, asked.width_s, COUNTED[asked.metric], asked.where),
+        statistics.use_over(asked.before, (by,), where=asked.where, sums=COMPARED),
         names(console, asked.by),
     )
-    if asked.by == "type":
-        totals = added(row.use for row in now), added(row.use for row in before)
-        return put_together(asked, _by_kind(now), _by_kind(before), named, totals)
-    return put_together(asked, _by_dimension(now), _by_dimension(before), named)
+    return put_together(asked, _by_dimension(now), _by_dimension(before), named, points=points)
+
+
+async def _shown_by_kind(console: Console, asked: Asked) -> Shown:
+    statistics = Statistics(console.store, console.now_ms)
+    now, before, named = await asyncio.gather(
+        statistics.use_over(asked.span, (), width_s=asked.width_s, where=asked.where),
+        statistics.use_over(asked.before, (), where=asked.where, sums=COMPARED),
+        names(console, asked.by),
+    )
+    totals = added(row.use for row in now), added(row.use for row in before)
+    return put_together(asked, _by_kind(now), _by_kind(before), named, totals)
 
 
 def put_together(
-    asked: Asked, now: Places, before: Places, named: Named, totals: tuple[Use, Use] | None = None
+    asked: Asked,
+    now: Places,
+    before: Places,
+    named: Named,
+    totals: tuple[Use, Use] | None = None,
+    points: Points | None = None,
 ) -> Shown:
     """Groups, largest first, and what moved most. `totals`, of now and before, where they are not those of the groups."""
     starts, count = buckets(asked.span, asked.width_s), COUNTS[asked.metric]
@@ -128,6 +156,9 @@ def put_together(
         add(group.use, use)
         if start_s in places:
             group.points[places[start_s]] += count(use)
+    for (start_s, value), number in (points or {}).items():
+        if start_s in places:
+            _group(groups, value, named, len(starts)).points[places[start_s]] += number
     for _, value, use in before:
         add(_group(groups, value, named, len(starts)).before, use)
     ranked = sorted(groups.values(), key=lambda group: (-count(group.use), group.label))

@@ -10,10 +10,12 @@ from starlette.exceptions import HTTPException
 
 from trunkline.accounts.keys import MASTER_ID, ApiKey, is_valid
 from trunkline.api.management.console import Console
+from trunkline.api.management.scope import EVERYTHING, Scope
 from trunkline.pricing.money import usd
+from trunkline.records.spreadsheet import Cell
 from trunkline.storage.backfill import made_up_until_ms
 from trunkline.storage.ladder import Span
-from trunkline.web.columns import Cell, Column, csv_answer, csv_file
+from trunkline.web.columns import Column, csv_answer, csv_file
 from trunkline.web.facts import made_up_since
 from trunkline.web.use import DRAWN, PROTOCOLS, Group, Shown, change, chart, key_names, part
 from trunkline.web.use_query import PRESETS, Asked, iso_minute
@@ -103,7 +105,7 @@ def span_words(asked: Asked) -> tuple[str, str]:
 async def filter_choices(console: Console, asked: Asked) -> dict[str, list[tuple[str, str]]]:
     """Filter -> values and words to choose from; what is chosen is always among them."""
     now_ms, today = console.now_ms(), console.today()
-    keys = await console.store.list_keys()
+    keys = [key for key in await console.store.list_keys() if asked.scope.has(key.id)]
     models = [model.slug for model in console.catalog.models.values() if console.state.callable_offers(model, today)]
     offered = {offer.provider for slug in models for offer in console.catalog.models[slug].offers}
     providers = console.catalog.providers
@@ -111,7 +113,7 @@ async def filter_choices(console: Console, asked: Asked) -> dict[str, list[tuple
     found = {
         "model": [(slug, slug) for slug in sorted(models)[:MOST_CHOICES]],
         "provider": sorted(((slug, providers[slug].name) for slug in ready), key=lambda pair: pair[1].lower()),
-        "key": key_choices(keys, now_ms, asked.filters.get("key", "")),
+        "key": key_choices(keys, now_ms, asked.filters.get("key", ""), asked.scope),
         "protocol": list(PROTOCOLS.items()),
     }
     for name, value in asked.filters.items():
@@ -120,10 +122,11 @@ async def filter_choices(console: Console, asked: Asked) -> dict[str, list[tuple
     return found
 
 
-def key_choices(keys: Sequence[ApiKey], now_ms: float, chosen: str) -> list[tuple[str, str]]:
+def key_choices(keys: Sequence[ApiKey], now_ms: float, chosen: str, scope: Scope = EVERYTHING) -> list[tuple[str, str]]:
     """Id and name of those that hold now, of the master key, and of what is chosen, whatever it is."""
     key_name = key_names(keys)
     ids = [*[key.id for key in keys if is_valid(key, now_ms)][:MOST_CHOICES], MASTER_ID]
+    ids = [id_ for id_ in ids if scope.has(id_)]
     if chosen and chosen not in ids:
         ids.append(chosen)
     return [(id_, key_name(id_)) for id_ in ids]

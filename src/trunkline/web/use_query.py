@@ -3,13 +3,14 @@
 Days are in UTC. `from` and `to` are dates, both inclusive, and go before `days`; the other names are those of the logs.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
 from urllib.parse import urlencode
 
 import msgspec
 from starlette.exceptions import HTTPException
 
+from trunkline.api.management.scope import EVERYTHING, Scope
 from trunkline.records.figures import DAY_S, HOUR_S
 from trunkline.storage.ladder import Span
 
@@ -50,15 +51,20 @@ class Asked(msgspec.Struct, frozen=True):
     filters: dict[str, str]
     """Of `FILTERS`, those that are set."""
     may_be_hours: bool
+    scope: Scope = EVERYTHING
+    """Whose use the reader may see."""
 
     @property
     def width_s(self) -> int:
         return WIDTHS[self.width]
 
     @property
-    def where(self) -> dict[str, list[str]]:
+    def where(self) -> dict[str, Sequence[str]]:
         """The filters as the rollups take them."""
-        return {FILTERS[name]: [value] for name, value in self.filters.items()}
+        chosen: dict[str, Sequence[str]] = {FILTERS[name]: [value] for name, value in self.filters.items()}
+        if self.scope.keys is not None and "key_id" not in chosen:
+            chosen["key_id"] = self.scope.keys
+        return chosen
 
     def link(self, **changes: str | int | None) -> str:
         """This page with some of the query changed; None takes a part away."""
@@ -78,8 +84,8 @@ class Asked(msgspec.Struct, frozen=True):
         return {**dates, "by": self.by, "metric": self.metric, "width": self.width, **self.filters}
 
 
-def asked(query: Mapping[str, str], choices: Choices, now_s: int) -> Asked:
-    """Raises 400 with words for what is no choice, no date, or too long a time."""
+def asked(query: Mapping[str, str], choices: Choices, now_s: int, scope: Scope = EVERYTHING) -> Asked:
+    """Raises 400 with words for what is no choice, no date, or too long a time; 404 for a key that the reader may not see."""
     days, first, last, span, before = _times(query, now_s)
     by = _one_of(query, "by", list(choices.by))
     may_be_hours = _hours_fit(span, now_s)
@@ -96,8 +102,10 @@ def asked(query: Mapping[str, str], choices: Choices, now_s: int) -> Asked:
     for name, value in filters.items():
         if len(value) > MOST_CHARS:
             raise _wrong(f"{name} is longer than {MOST_CHARS} characters.")
+    if "key" in filters and not scope.has(filters["key"]):
+        raise HTTPException(404, f"There is no key {filters['key'][:60]}.")
     metric = _one_of(query, "metric", list(choices.metrics))
-    return Asked(choices, by, metric, days, first, last, _day(now_s), span, before, width, filters, may_be_hours)
+    return Asked(choices, by, metric, days, first, last, _day(now_s), span, before, width, filters, may_be_hours, scope)
 
 
 def buckets(span: Span, width_s: int) -> list[int]:

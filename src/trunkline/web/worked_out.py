@@ -4,12 +4,13 @@ Bills know tiers, prompt lengths and the prices of their day; this does not. So 
 """
 
 from collections.abc import Callable, Iterable, Sequence
+from operator import attrgetter
 
 import msgspec
 
 from trunkline.catalog.types import Catalog
 from trunkline.pricing.listed import CACHE_BUCKETS, Rates, amount, list_rates, saved
-from trunkline.records.figures import Use
+from trunkline.records.figures import HOUR_S, Use
 from trunkline.storage.statistics import UseRow
 from trunkline.web.use import KINDS, Places
 
@@ -18,8 +19,10 @@ REST = "rest"
 """What bills have beyond what the list prices explain."""
 ROUNDING_PICO_USD = 6
 """Each line of a bill is rounded once: as much of an attempt's bill says nothing."""
+BILLED = (*KINDS, SEARCHES)
+_billed: Callable[[Use], tuple[int, ...]] = attrgetter(*BILLED)
 ITEMS = {**KINDS, SEARCHES: "Web searches", REST: "Difference to the bills"}
-NO_RATES: Rates = dict.fromkeys((*KINDS, SEARCHES))
+NO_RATES: Rates = dict.fromkeys(BILLED)
 
 
 class Savings(msgspec.Struct):
@@ -31,7 +34,7 @@ class Savings(msgspec.Struct):
 
 
 class Listed:
-    """Rates by offer, looked up once each. Lives for one page."""
+    """Rates by offer, looked up once each. Lives for the pages of an hour."""
 
     def __init__(self, catalog: Catalog, now_ms: float) -> None:
         self._catalog = catalog
@@ -51,6 +54,20 @@ class Listed:
             if offer.provider == provider:
                 return list_rates(offer.price, at_ms=self._now_ms)
         return NO_RATES
+
+
+class Rated:
+    """The list prices of this hour. Lives as long as the app."""
+
+    def __init__(self) -> None:
+        self._known: tuple[Catalog, float, Listed] | None = None
+
+    def now(self, catalog: Catalog, now_ms: float) -> Listed:
+        """Those of another catalog, or of the next hour, are looked up anew."""
+        hour_ms = now_ms - now_ms % (HOUR_S * 1000)
+        if self._known is None or self._known[0] is not catalog or self._known[1] != hour_ms:
+            self._known = catalog, hour_ms, Listed(catalog, now_ms)
+        return self._known[2]
 
 
 def savings_by(rows: Iterable[UseRow], group: Callable[[UseRow], str], listed: Listed) -> dict[str, Savings]:
@@ -81,16 +98,23 @@ def added(savings: Iterable[Savings]) -> Savings:
 
 
 def by_item(rows: Sequence[UseRow], listed: Listed) -> Places:
-    """Rows by (model, provider) as a row a kind of token, with what it cost; what the bills have beyond it, or less, is the rest."""
+    """Rows by (model, provider) as one for each time and kind of token, with what it cost; what the bills have beyond it, or less, is the rest."""
+    counts: dict[tuple[int | None, str], int] = {}
+    costs: dict[tuple[int | None, str], int] = {}
     for row in rows:
-        rates = listed.rates(*row.by)
-        explained = 0
-        for kind in (*KINDS, SEARCHES):
-            count = getattr(row.use, kind)
+        rates, use, start_s, explained = listed.rates(*row.by), row.use, row.start_s, 0
+        for kind, count in zip(BILLED, _billed(use), strict=True):
             if count:
                 cost = amount(rates[kind], count) or 0
                 explained += cost
-                yield row.start_s, kind, Use(**{kind: count, "cost_pico_usd": cost})
-        rest = row.use.cost_pico_usd - explained
-        if abs(rest) > ROUNDING_PICO_USD * row.use.attempts:
-            yield row.start_s, REST, Use(cost_pico_usd=rest)
+                place = start_s, kind
+                counts[place] = counts.get(place, 0) + count
+                costs[place] = costs.get(place, 0) + cost
+        rest = use.cost_pico_usd - explained
+        if abs(rest) > ROUNDING_PICO_USD * use.attempts:
+            costs[start_s, REST] = costs.get((start_s, REST), 0) + rest
+    for (start_s, kind), cost in costs.items():
+        used = Use(cost_pico_usd=cost)
+        if kind != REST:
+            setattr(used, kind, counts[start_s, kind])
+        yield start_s, kind, used

@@ -14,7 +14,7 @@ def main(folder: Path, data: str, console: str) -> int:
     def spec(name: str, behaviour: str, grace_s: float) -> ChildSpec:
         mark = folder / f"{name}.ready"
         argv = (sys.executable, str(CHILD), name, behaviour, str(mark))
-        return ChildSpec(name, argv, grace_s, mark.exists)
+        return ChildSpec(name, argv, grace_s, lambda _: mark.exists())
 
     def may_reload() -> bool:
         good = not (folder / "bad").exists()
@@ -22,7 +22,7 @@ def main(folder: Path, data: str, console: str) -> int:
         return good
 
     supervisor = Supervisor(
-        spec("data", data, 20.0 if data == "slow" else 0.2),
+        [spec("data", data, 20.0 if data == "slow" else 0.2)],
         spec("console", console, 5.0),
         dict(os.environ),
         make_logger(sys.stderr, "test"),

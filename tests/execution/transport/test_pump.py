@@ -211,3 +211,15 @@ async def test_a_peer_that_is_late_is_late_by_its_own_fault(transport, request_t
         with pytest.raises(TotalTimeout) as ended:
             await response.pump(Taker())
         assert not ended.value.is_held
+
+
+async def test_what_came_before_the_pump_and_paused_the_reading_does_not_hold_up_the_rest(make_transport, request_to):
+    transport = make_transport(read_high_bytes=1024)
+    large = bytes(64 * 1024)
+    pieces = [CHUNKED + b"10000\r\n" + large + b"\r\n", b"2\r\nhi\r\n0\r\n\r\n"]
+    async with peer_saying_once(pieces) as peer:
+        response, taker = await transport.send(request_to(peer.port)), Taker()
+        await until(lambda: len(response.body) > 1024)
+        async with asyncio.timeout(10):
+            await response.pump(taker)
+        assert taker.body == large + b"hi"

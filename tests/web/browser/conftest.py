@@ -82,7 +82,24 @@ def ids(gateway: GatewayProcess) -> dict[str, str]:
     """A `record` of a request that has just been answered, and a `key`, as the addresses of pages name them."""
     made = gateway.request("POST", "/api/v1/management/keys", {"name": "a laptop"})
     answer = gateway.stream("openai/o4-mini", ASKED[0])
-    return {"record": gateway.record(answer.id).id, "key": made.json["id"]}
+    of_key = {"scope": "key", "scope_id": made.json["id"], "period": "month", "limit_usd": "10"}
+    budget = gateway.request("POST", "/api/v1/management/budgets", of_key)
+    secret = {"provider": "groq", "name": "a team's", "secret": "sk-of-nobody-0123456789"}
+    credential = gateway.request("POST", "/api/v1/management/credentials", secret).json["id"]
+    # Revoked at once: the pages of models are to show what this gateway's own file has.
+    gateway.request("DELETE", f"/api/v1/management/credentials/{credential}")
+    # Invited only: nobody can sign in with a password, so the page of signing in stays as it is.
+    invited = gateway.request("POST", "/api/v1/management/members", {"email": "alice@example.com", "name": "Alice"})
+    invitation = invited.json["data"]
+    gateway.request("POST", "/api/v1/management/projects", {"name": "search"})
+    return {
+        "member": invitation["member"]["id"],
+        "join": "/sign-in/join?" + invitation["link"].partition("?")[2],
+        "record": gateway.record(answer.id).id,
+        "key": made.json["id"],
+        "budget": budget.json["id"],
+        "credential": credential,
+    }
 
 
 @pytest.fixture(scope="package")
@@ -99,7 +116,7 @@ def signed_in_state(browser: Browser, gateway: GatewayProcess) -> Any:
     context = browser.new_context(base_url=address(gateway))
     page = context.new_page()
     page.goto("/sign-in?next=/")
-    page.get_by_label("Master key").fill(MASTER_KEY)
+    page.get_by_role("textbox", name="Master key").fill(MASTER_KEY)
     page.keyboard.press("Enter")
     page.wait_for_url("/")
     state = context.storage_state()
@@ -149,7 +166,7 @@ def signed_in(browser: Browser, gateway: GatewayProcess, faults: Faults, signed_
 def signed_in_anew(page: Page) -> Page:
     """A page whose session is this test's own, to be ended."""
     page.goto("/sign-in?next=/")
-    page.get_by_label("Master key").fill(MASTER_KEY)
+    page.get_by_role("textbox", name="Master key").fill(MASTER_KEY)
     page.keyboard.press("Enter")
     page.wait_for_url("/")
     return page

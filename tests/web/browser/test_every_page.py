@@ -19,13 +19,13 @@ from tests.fakes.browsing import (
     settled,
     weight,
 )
-from tests.fakes.pages import PAGES, PARTS, UNKNOWN_ONLY, addresses, routed
+from tests.fakes.pages import ELSEWHERE, PAGES, PARTS, UNKNOWN_ONLY, addresses, routed
 
 ADDRESSES = list(addresses())
 
 
 def test_no_page_is_forgotten() -> None:
-    assert routed() == {*PAGES, *PARTS}
+    assert routed() == {*PAGES, *PARTS, *ELSEWHERE}
 
 
 @pytest.fixture(params=ADDRESSES)

@@ -17,7 +17,7 @@ class Source(msgspec.Struct, frozen=True):
     """Something that opens a provider: where it was found, and what named that place."""
 
     kind: str
-    """`variable`, `file`, `configuration` (the key stands in it) or `metadata`."""
+    """`variable`, `file`, `configuration` (the key stands in it), `metadata`, or `store`."""
     name: str
     named_by: str = ""
     """The file of the configuration, with the key in it; empty where nobody had to name it."""
@@ -60,7 +60,9 @@ def _sources(account: Account, layers: list[CatalogLayer], settings: Settings) -
     provider = account.provider
     if account.keys:
         written = _written_keys(provider, layers) if settings.provider_keys.get(provider.slug) else []
-        return written or [Source("variable", _first_set(provider, settings))]
+        variable = "" if written else _first_set(provider, settings)
+        found = written or ([Source("variable", variable)] if variable else [])
+        return found + [Source("store", "")] * (len(account.keys) - len(found))
     if account.credential is not None:
         return [_credential(provider, layers, settings)]
     return []

@@ -105,7 +105,7 @@ async def explained(gateway: Gateway, key: ApiKey, request_id: str, body: bytes)
     exchange.key_id, exchange.zero_retention = key.id, key.zero_retention
     asked = asked_of(gateway, exchange, door, inner) or await read(gateway, exchange, door, inner)
     told = {"asked_model": asked.facts.model, "protocol": door.protocol, "request": _told_facts(asked), "error": None}
-    snapshot = gateway.snapshot
+    snapshot = gateway.snapshot_of(key)
     try:
         if gateway.tokenizer is not None:
             await measure(gateway, snapshot, asked)

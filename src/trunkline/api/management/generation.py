@@ -13,8 +13,8 @@ from fastapi import APIRouter, Query, Response
 from pydantic import BaseModel, ConfigDict
 from pydantic.alias_generators import to_camel
 
-from trunkline.accounts.keys import MASTER_ID, ApiKey
-from trunkline.api.management.access import Caller, ConsoleOf
+from trunkline.api.management.access import AnyCaller, ConsoleOf
+from trunkline.api.management.scope import may_read
 from trunkline.errors import NotFound
 from trunkline.pricing.types import CostLine
 from trunkline.records.types import Record
@@ -88,20 +88,15 @@ router = APIRouter()
 @router.get("/api/v1/management/generation", responses={200: {"model": Generation}}, response_class=Response)
 @router.get("/api/v1/generation", responses={200: {"model": Generation}}, response_class=Response, deprecated=True)
 async def generation(
-    id: Annotated[str, Query(min_length=1, max_length=200)], key: Caller, console: ConsoleOf
+    id: Annotated[str, Query(min_length=1, max_length=200)], who: AnyCaller, console: ConsoleOf
 ) -> Response:
     """One request, by its `X-Request-Id` or by the `id` in its answer."""
     record = await wait_for_record(console.store, id)
-    if record is None or not may_read(key, record):
+    if record is None or not await may_read(console, who, record):
         raise NotFound(
             f"there is no generation {id}; it is the X-Request-Id of an answer, or the id in its body", param="id"
         )
     return Response(msgspec.json.encode(generation_card(record, id)), media_type="application/json")
-
-
-def may_read(key: ApiKey, record: Record) -> bool:
-    """The master key reads all, any other key what was asked with it."""
-    return key.id in (MASTER_ID, record.key_id)
 
 
 async def wait_for_record(store: Store, id_: str) -> Record | None:
@@ -192,6 +187,8 @@ def _more(record: Record) -> dict[str, Any]:
         "unpriced": sorted(unpriced),
         "estimated": record.usage.estimated,
         "simulated": record.simulated,
+        "prepaidBy": record.prepaid_by or None,
+        "charges": record.charges,
         "attempts": record.attempts,
         "plan": record.plan,
         "losses": record.losses,

@@ -1,111 +1,83 @@
-"""`/api/v1/management/keys`: make, list and revoke API keys. In: the master key. Out: keys, without their secrets but
-for the moment of making."""
+"""`/api/v1/management/keys`: make, list, change, rotate and revoke API keys. In: an actor. Out: keys, without their secrets but for the moment of making."""
 
-from datetime import UTC, datetime
-from typing import Annotated, Any
+from typing import Annotated, Literal
 
-from fastapi import APIRouter
-from pydantic import BaseModel, ConfigDict, Field
+from fastapi import APIRouter, Query
 
-from trunkline.accounts.keys import ApiKey, IssuedKey, is_valid, issue_key
-from trunkline.api.management.access import ConsoleOf, Master
-from trunkline.api.management.console import Console
-from trunkline.errors import NotFound
+from trunkline.accounts.types import KeyKind
+from trunkline.api.management.access import Caller, ConsoleOf
+from trunkline.api.management.budgets import make_key_with_budgets
+from trunkline.api.management.key_bodies import (
+    ChangedKey,
+    KeyCard,
+    KeyList,
+    MadeKey,
+    NewKey,
+    RotatedKey,
+    key_card,
+)
+from trunkline.api.management.key_changes import change, desk_of, list_keys, revoke, rotate, seen_key
+from trunkline.api.management.parameters import MOST, Repeated, Wanted
+from trunkline.storage.api_keys import KeyQuery, State
 
-YEAR_S = 365 * 24 * 3600
-
-
-class NewKey(BaseModel):
-    """What a key is made from."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    name: str = Field(min_length=1, max_length=100, examples=["laptop of alice@example.com"])
-    expires_in_s: Annotated[int, Field(gt=0, le=100 * YEAR_S)] | None = None
-    zero_retention: bool = False
-    """Nothing of what is said with it is kept: no stored responses, no bodies, state in memory only."""
+router = APIRouter(prefix="/api/v1/management/keys", tags=["Keys"])
 
 
-class KeyCard(BaseModel):
-    """A key as it is shown. `hint` is the end of its secret."""
-
-    id: str
-    name: str
-    hint: str
-    valid: bool
-    created_at: str
-    expires_at: str | None
-    revoked_at: str | None
-    zero_retention: bool
+@router.post("", status_code=201, summary="Make a key")
+async def create(body: NewKey, actor: Caller, console: ConsoleOf, repeated: Repeated = "") -> MadeKey:
+    """Its secret is in this answer and nowhere else. Members make keys of their own; management keys need an administrator."""
+    desk = desk_of(console)
+    issued = await make_key_with_budgets(desk, actor, body, repeated)
+    return MadeKey(**key_card(issued.key, desk.now_ms), secret=issued.secret)
 
 
-class MadeKey(KeyCard):
-    """A key that was just made. `secret` is shown this once."""
-
-    secret: str
-
-
-class KeyList(BaseModel):
-    data: list[KeyCard]
-
-
-router = APIRouter(prefix="/api/v1/management/keys")
-
-
-@router.post("", status_code=201)
-async def create_key(body: NewKey, _: Master, console: ConsoleOf) -> MadeKey:
-    """Make a key. Its secret is in this answer and nowhere else."""
-    issued = await make_key(console, body)
-    return MadeKey(**_card(issued.key, console.now_ms()), secret=issued.secret)
-
-
-@router.get("")
-async def list_keys(_: Master, console: ConsoleOf) -> KeyList:
-    """All keys, newest first, the revoked and expired ones too."""
-    keys = await console.store.list_keys()
-    return KeyList(data=[KeyCard(**_card(key, console.now_ms())) for key in keys])
+@router.get("", summary="List keys")
+async def list_(
+    actor: Caller,
+    console: ConsoleOf,
+    state: Literal["", "valid", "expired", "revoked"] = "",
+    kind: Literal["", "inference", "management"] = "",
+    organisation: Wanted = "",
+    member_id: Annotated[str | None, Query(max_length=100)] = None,
+    project_id: Wanted = "",
+    text: Wanted = "",
+    after: Wanted = "",
+    limit: Annotated[int, Query(ge=1, le=MOST)] = 100,
+) -> KeyList:
+    """Newest first: a member's own, an administrator's organisation's, with the master key all. `text`: part of a name, an id, or the end of a secret."""
+    desk = desk_of(console)
+    wanted_state: State | Literal[""] = state
+    wanted_kind: KeyKind | Literal[""] = kind
+    query = KeyQuery(organisation, member_id, project_id, wanted_kind, wanted_state, text, after, limit)
+    found = await list_keys(desk, actor, query)
+    cards = [KeyCard(**key_card(key, desk.now_ms)) for key in found]
+    return KeyList(data=cards, next=found[-1].id if len(found) == limit else None)
 
 
-@router.delete("/{key_id}")
-async def revoke_key(key_id: str, _: Master, console: ConsoleOf) -> KeyCard:
-    """Revoke a key; requests with it are refused at once."""
-    now_ms = int(console.now_ms())
-    key = await console.store.revoke_key(key_id, now_ms=now_ms)
-    if key is None:
-        raise NotFound(f"there is no key {key_id}; GET /api/v1/management/keys lists them", param="key_id")
-    return KeyCard(**_card(key, now_ms))
+@router.get("/{key_id}", summary="Show a key")
+async def get(key_id: str, actor: Caller, console: ConsoleOf) -> KeyCard:
+    """Never its secret."""
+    desk = desk_of(console)
+    return KeyCard(**key_card(await seen_key(desk, actor, key_id), desk.now_ms))
 
 
-async def make_key(console: Console, wanted: NewKey) -> IssuedKey:
-    """For the page of keys too."""
-    now_ms = int(console.now_ms())
-    issued = issue_key(
-        wanted.name,
-        console.pepper,
-        console.random_bytes,
-        now_ms=now_ms,
-        expires_ms=None if wanted.expires_in_s is None else now_ms + wanted.expires_in_s * 1000,
-        zero_retention=wanted.zero_retention,
-    )
-    await console.store.create_key(issued.key)
-    return issued
+@router.patch("/{key_id}", summary="Change a key")
+async def patch(key_id: str, body: ChangedKey, actor: Caller, console: ConsoleOf) -> KeyCard:
+    """What is not named stays as it is. Gateways go by it within a second."""
+    desk = desk_of(console)
+    return KeyCard(**key_card(await change(desk, actor, key_id, body), desk.now_ms))
 
 
-def _card(key: ApiKey, now_ms: float) -> dict[str, Any]:
-    return {
-        "id": key.id,
-        "name": key.name,
-        "hint": key.hint,
-        "valid": is_valid(key, now_ms),
-        "created_at": _iso(key.created_ms),
-        "expires_at": _iso(key.expires_ms),
-        "revoked_at": _iso(key.revoked_ms),
-        "zero_retention": key.zero_retention,
-    }
+@router.post("/{key_id}/rotate", status_code=201, summary="Rotate a key")
+async def rotate_(key_id: str, body: RotatedKey, actor: Caller, console: ConsoleOf, repeated: Repeated = "") -> MadeKey:
+    """A new key with a new secret, the same rules and the same budgets. The old one goes on holding for `overlap_s`, then ends."""
+    desk = desk_of(console)
+    issued, _ = await rotate(desk, actor, key_id, body, repeated)
+    return MadeKey(**key_card(issued.key, desk.now_ms), secret=issued.secret)
 
 
-def _iso(unix_ms: int | None) -> str | None:
-    """ISO 8601 without fractions: some clients cannot read those."""
-    if unix_ms is None:
-        return None
-    return datetime.fromtimestamp(unix_ms / 1000, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+@router.delete("/{key_id}", summary="Revoke a key")
+async def delete(key_id: str, actor: Caller, console: ConsoleOf) -> KeyCard:
+    """Requests with it are refused within a second, everywhere; those under way go on. A key that has ended already is shown as it is."""
+    desk = desk_of(console)
+    return KeyCard(**key_card(await revoke(desk, actor, key_id), desk.now_ms))

@@ -2,12 +2,13 @@
 console. Out: a card each."""
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Annotated, Literal
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Depends
 from pydantic import BaseModel
 
-from trunkline.api.management.access import ConsoleOf, Master
+from trunkline.accounts.types import Actor
+from trunkline.api.management.access import ConsoleOf, allowed
 from trunkline.api.management.console import Console
 from trunkline.catalog.query import has_ended
 from trunkline.providers.accounts import Absent, Account
@@ -46,11 +47,12 @@ class ProviderList(BaseModel):
     data: list[ProviderCard]
 
 
+Operator = Annotated[Actor, Depends(allowed("installation"))]
 router = APIRouter()
 
 
 @router.get("/api/v1/management/providers")
-async def providers(_: Master, console: ConsoleOf) -> ProviderList:
+async def providers(_: Operator, console: ConsoleOf) -> ProviderList:
     """All providers of the catalog: those that can be called first."""
     faults = operator_faults(await console.store.recent(LOOK_BACK_RECORDS))
     return ProviderList(data=provider_cards(console, faults))

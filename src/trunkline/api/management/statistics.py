@@ -12,7 +12,7 @@ from fastapi import APIRouter, Depends, Query
 
 from trunkline.api.live import iso, offer_card
 from trunkline.api.management import ranks
-from trunkline.api.management.access import ConsoleOf, master
+from trunkline.api.management.access import ConsoleOf, allowed
 from trunkline.api.management.console import Console
 from trunkline.api.management.ranks import DAY, OTHERS, WEEK, Metric, Width
 from trunkline.catalog.query import find
@@ -42,7 +42,7 @@ Day = Annotated[str | None, Query(max_length=40)]
 Limit = Annotated[int, Query(ge=1, le=50)]
 PerformanceMetric = Literal["throughput", "ttft", "cache_hit"]
 
-router = APIRouter(prefix=PATH, dependencies=[Depends(master)])
+router = APIRouter(prefix=PATH, dependencies=[Depends(allowed("installation"))])
 
 
 @router.get("/timeseries")

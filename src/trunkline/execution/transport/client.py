@@ -51,6 +51,10 @@ class HttpTransport:
             # made for this request comes next, and on one of those nothing is stale: so this happens once.
             connection = await pool.acquire(request, total_at, fresh=True)
 
+    def pool(self, origin: Origin) -> Pool | None:
+        """The connections of an origin that was called before."""
+        return self._pools.get(origin)
+
     async def aclose(self) -> None:
         """Close everything at once; exchanges that run end with `Reset`. Returns when the sockets are closed."""
         self._closed = True

@@ -15,6 +15,7 @@ import httptools
 from trunkline.errors import TransportError
 from trunkline.execution.transport.exchange import Exchange
 from trunkline.execution.transport.options import TransportOptions
+from trunkline.execution.transport.response_head import WholeAnswers
 from trunkline.execution.transport.tls import ClientContext
 from trunkline.execution.transport.types import (
     FirstByteTimeout,
@@ -56,6 +57,7 @@ class Connection(asyncio.Protocol):
         "_headers",
         "_held_bytes",
         "_interim",
+        "_is_used",
         "_keep",
         "_options",
         "_parser",
@@ -71,6 +73,7 @@ class Connection(asyncio.Protocol):
         "_unsent",
         "_until_close",
         "_waiting_since",
+        "_whole",
         "_writing_paused",
         "idle_until",
         "loop",
@@ -106,6 +109,9 @@ class Connection(asyncio.Protocol):
         self._armed_at = 0.0
         self._reading_paused = False
         self._writing_paused = False
+        self._whole: WholeAnswers | None = None
+        self._is_used = False
+        """What an answer sets is not as it was before one."""
         self._unsent: memoryview | None = None
         self._parts: list[bytes] = []
         # llhttp's body callback is the list's own method: no Python frame for a piece of body.
@@ -145,18 +151,9 @@ class Connection(asyncio.Protocol):
         loop = self.loop
         now = loop.time()
         # The loop's own clock, but uvloop tells that one in whole milliseconds.
-        exchange = Exchange(self, self._parts, loop.create_future(), time.monotonic(), request.idle_s)
-        if self.uses:
-            self._reset_answer()
-        self.uses += 1
-        self._exchange = exchange
-        self._first_byte_s = request.first_byte_s
+        exchange = Exchange(self, self._parts, time.monotonic(), request.idle_s)
+        self._expect(exchange, now, request.first_byte_s, total_at)
         self._skip_body = request.method == b"HEAD"
-        self._total_at = total_at
-        self._waiting_since = now
-        soonest = self._soonest(now, request.idle_s)
-        if self._timer is None or self._armed_at > soonest:
-            self._arm(soonest)
         body = request.body
         if len(body) <= _SLICE_BYTES:
             self._transport.write(head + body)
@@ -165,6 +162,29 @@ class Connection(asyncio.Protocol):
         self._transport.write(head)
         self._send_more()
         return exchange
+
+    def begin_plainly(
+        self, request: bytes, first_byte_s: float, idle_s: float, total_at: float, on_end: Callable[[], None]
+    ) -> Exchange:
+        """The same for a whole request in bytes, head and short body; `on_end` as in `Exchange`."""
+        assert self._transport is not None, "a connection is used only after it was made"
+        exchange = Exchange(self, self._parts, time.monotonic(), idle_s, on_end)
+        self._expect(exchange, self.loop.time(), first_byte_s, total_at)
+        self._transport.write(request)
+        return exchange
+
+    def _expect(self, exchange: Exchange, now: float, first_byte_s: float, total_at: float) -> None:
+        if self._is_used:
+            self._reset_answer()
+            self._is_used = False
+        self.uses += 1
+        self._exchange = exchange
+        self._first_byte_s = first_byte_s
+        self._total_at = total_at
+        self._waiting_since = now
+        soonest = self._soonest(now, exchange.idle_s)
+        if self._timer is None or self._armed_at > soonest:
+            self._arm(soonest)
 
     def pause(self) -> None:
         """The reader can take no more for now; `taken` ends it."""
@@ -281,6 +301,14 @@ class Connection(asyncio.Protocol):
             self.close()
             return
         self._read_at = self.loop.time()
+        if exchange.on_end is not None and not self._is_used:
+            whole = self._whole or WholeAnswers()
+            start = whole.body_start(data, self._options.max_head_bytes)
+            self._whole = whole if start else None
+            if start:
+                self._take_whole(exchange, data, start)
+                return
+        self._is_used = True
         if not self._head_bytes and data[0] != _FIRST_BYTE:
             # llhttp would pass over line ends and take RTSP too.
             self._head_bytes = 1
@@ -297,7 +325,16 @@ class Connection(asyncio.Protocol):
             exchange.deliver(exchange.take)
         elif exchange.headed:
             self._hold_back(len(data))
-            exchange.wake()
+            if exchange.on_end is None or self._reading_paused:
+                exchange.wake()
+
+    def _take_whole(self, exchange: Exchange, data: bytes, start: int) -> None:
+        """An ordinary answer that came in one read."""
+        self._exchange = None
+        if self._tls and self.uses == 1:
+            self._keep_tls_session()
+        self._free(self)
+        exchange.take_whole(data, start)
 
     def _parse_in_pieces(self, exchange: Exchange, parser: httptools.HttpResponseParser, data: bytes) -> None:
         """So that the limits, which are looked at after a piece, hold however the socket cuts the bytes."""

@@ -1,9 +1,11 @@
 """An answer while it comes in (an `UpstreamResponse`). In: parts, the end or an error of a connection. Out: chunks."""
 
 import asyncio
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from trunkline.errors import TransportError
+from trunkline.execution.transport.response_head import headers_of
 from trunkline.execution.transport.types import Malformed, Reset, Take
 
 if TYPE_CHECKING:
@@ -23,6 +25,8 @@ class Exchange:
         "ended",
         "headed",
         "headers",
+        "on_end",
+        "raw_head",
         "reused",
         "sent_at",
         "stale",
@@ -34,10 +38,11 @@ class Exchange:
         self,
         connection: "Connection",
         parts: list[bytes],
-        waiter: asyncio.Future[None],
         sent_at: float,
         idle_s: float,
+        on_end: Callable[[], None] | None = None,
     ) -> None:
+        """`on_end` is told once, when the answer has ended or broken, or is more than may wait: then nobody has to wait for it in a task."""
         self.status = 0
         self.headers: list[tuple[bytes, bytes]] = []
         self.reused = connection.uses > 0
@@ -48,12 +53,15 @@ class Exchange:
         """The peer had closed the kept connection before anything of an answer came: it may be sent again."""
         self._connection: Connection | None = connection
         self._parts = parts
-        self._waiter: asyncio.Future[None] | None = waiter
+        self._waiter: asyncio.Future[None] | None = None
         self._error: TransportError | None = None
         self._idle_s = idle_s
         self._held: asyncio.Future[None] | None = None
         self.take: Take | None = None
         """Whom every piece of the body is handed to as it comes, while `pump` runs."""
+        self.on_end = on_end
+        self.raw_head = b""
+        """Of an answer that came whole: `headers` are made of it where `head` is asked for."""
 
     @property
     def idle_s(self) -> float:
@@ -67,14 +75,22 @@ class Exchange:
 
     async def head(self) -> TransportError | None:
         """Waits for the head of the final answer; an error is returned, because the sender may try again."""
-        waiter = self._waiter
-        if waiter is not None:
+        if not self.headed and self._connection is not None:
+            waiter = self._waiter = self._connection.loop.create_future()
             try:
                 await waiter
             except BaseException:
                 self.abort()
                 raise
+        if self.raw_head:
+            self.headers = headers_of(self.raw_head)
         return None if self.headed else self._error
+
+    @property
+    def body(self) -> bytes:
+        """All that has come and was not taken; it stays."""
+        parts = self._parts
+        return parts[0] if len(parts) == 1 else b"".join(parts)
 
     async def chunk(self) -> bytes:
         # A read may have been nothing but framing, so this may wait more than once.
@@ -103,6 +119,9 @@ class Exchange:
     async def pump(self, take: Take) -> None:
         self.take = take
         waiter = self._waiter = asyncio.get_running_loop().create_future()
+        if self._connection is not None:
+            # So much may have come with the head that reading was paused; from now on the reader says when it is.
+            self._connection.taken()
         self.deliver(take)
         try:
             await waiter
@@ -172,7 +191,10 @@ class Exchange:
         self.abort()
 
     def wake(self) -> None:
-        if self.take is not None:
+        if self.on_end is not None:
+            told, self.on_end = self.on_end, None
+            told()
+        elif self.take is not None:
             self.deliver(self.take)
         else:
             self._wake_task()
@@ -183,6 +205,15 @@ class Exchange:
             self._waiter = None
             if not waiter.done():
                 waiter.set_result(None)
+
+    def take_whole(self, data: bytes, start: int) -> None:
+        """A whole answer with status 200, whose body starts there."""
+        self.status = 200
+        self.headed = self.ended = True
+        self.raw_head = data[:start]
+        self._parts = [data[start:]]
+        self._connection = None
+        self.wake()
 
     def keep_parts(self, parts: list[bytes]) -> None:
         """The list so far was the connection's own."""

@@ -70,6 +70,11 @@ class RequestHeads:
             return line + block + b"Content-Length: %d\r\n\r\n" % len(request.body)
         return line + block + b"\r\n"
 
+    def before_length(self, request: UpstreamRequest) -> bytes:
+        """The head of requests that differ in their bodies alone, up to the length: digits and an empty line are to follow."""
+        head = self.encode(request)
+        return head[: head.rindex(b"0\r\n\r\n")]
+
     def _first_lines(self, request: UpstreamRequest) -> bytes:
         method, target = request.method, request.target
         if not _TOKEN.fullmatch(method) or method == b"CONNECT":

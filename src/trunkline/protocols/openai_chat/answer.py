@@ -7,7 +7,7 @@ import msgspec
 
 from trunkline.protocols.openai_chat.usage import put_cost as put_cost_in_place
 from trunkline.protocols.openai_chat.usage import usage_of, with_cost
-from trunkline.protocols.rawjson import join, split
+from trunkline.protocols.rawjson import UNREADABLE, join, split
 from trunkline.protocols.tool_arguments import NONE, ToolCalls
 
 
@@ -66,9 +66,28 @@ class _Completion(msgspec.Struct):
     error: msgspec.Raw = msgspec.Raw(b"null")
 
 
+class _BriefMessage(msgspec.Struct, gc=False):
+    tool_calls: msgspec.Raw = msgspec.Raw(b"null")
+
+
+class _BriefChoice(msgspec.Struct, gc=False):
+    finish_reason: str
+    message: _BriefMessage
+
+
+class _Brief(msgspec.Struct):
+    id: str
+    choices: list[_BriefChoice]
+    usage: msgspec.Raw
+    service_tier: str | None = None
+    error: None = None
+
+
 MAX_WORD = 128
 """Characters that are kept of a provider's ids and words."""
 _decoder = msgspec.json.Decoder(_Completion)
+_brief = msgspec.json.Decoder(_Brief)
+_NO_CALLS = msgspec.Raw(b"null")
 
 
 def read(body: bytes) -> Answer:
@@ -90,6 +109,21 @@ def read(body: bytes) -> Answer:
         _present(found.error),
         _tool_calls(choices),
     )
+
+
+def read_briefly(body: bytes) -> Answer | None:
+    """The same of an ordinary answer that says what it used, so that its characters need no counting (they are 0); None for any other."""
+    try:
+        found = _brief.decode(body)
+    except UNREADABLE:
+        return None
+    choices, usage = found.choices, usage_of(found.usage)
+    if len(choices) != 1 or usage is None:
+        return None
+    choice = choices[0]
+    if not choice.finish_reason or choice.message.tool_calls != _NO_CALLS:
+        return None
+    return Answer(found.id[:MAX_WORD], choice.finish_reason[:MAX_WORD], usage, 0, True, found.service_tier, None)
 
 
 def put_cost(body: bytes, usage: bytes, cost: bytes, details: bytes) -> bytes:

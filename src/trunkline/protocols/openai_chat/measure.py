@@ -61,8 +61,24 @@ def measured(messages: msgspec.Raw) -> tuple[int, frozenset[str]]:
         decoded = _messages.decode(messages)
     except UNREADABLE:
         return _roughly(messages)
-    size = 0
     kinds: set[str] = set()
+    size = _sum(decoded, kinds)
+    return size, _TEXT_ONLY | kinds if kinds else _TEXT_ONLY
+
+
+def text_bytes(messages: bytes | msgspec.Raw) -> int | None:
+    """Bytes of messages that are nothing but text; None for all others, and for what is not whole or not as it should be."""
+    try:
+        decoded = _messages.decode(messages)
+    except UNREADABLE:
+        return None
+    kinds: set[str] = set()
+    size = _sum(decoded, kinds)
+    return None if kinds or not decoded else size
+
+
+def _sum(decoded: list[_Message], kinds: set[str]) -> int:
+    size = 0
     for message in decoded:
         content = message.content
         if isinstance(content, str):
@@ -73,7 +89,7 @@ def measured(messages: msgspec.Raw) -> tuple[int, frozenset[str]]:
             size += _calls(message)
         if message.reasoning_content or message.reasoning or message.refusal:
             size += _beside(message)
-    return size, _TEXT_ONLY | kinds if kinds else _TEXT_ONLY
+    return size
 
 
 def _part(part: _Part, kinds: set[str]) -> int:

@@ -4,12 +4,12 @@
 everywhere: xAI counts reasoning beside the completion, and says so by `total_tokens` (https://docs.x.ai/docs/guides/reasoning).
 """
 
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 
 from trunkline.ir.usage import Usage
-from trunkline.protocols.rawjson import join, put_into, split
+from trunkline.protocols.rawjson import UNREADABLE, join, put_into, split
 
 
 class _InputDetails(msgspec.Struct):
@@ -42,6 +42,37 @@ class _Usage(msgspec.Struct):
     server_tool_use: dict[str, Any] | None = None
 
 
+Count = Annotated[int, msgspec.Meta(ge=0)]
+
+
+class _UsualInput(msgspec.Struct, gc=False):
+    cached_tokens: Count = 0
+    audio_tokens: Count = 0
+    image_tokens: Count = 0
+    cache_write_tokens: Count = 0
+    cache_creation_tokens: Count = 0
+
+
+class _UsualOutput(msgspec.Struct, gc=False):
+    reasoning_tokens: Count = 0
+    audio_tokens: Count = 0
+    image_tokens: Count = 0
+
+
+class _Usual(msgspec.Struct, gc=False):
+    """As most write it: a number where there is one."""
+
+    prompt_tokens: Count = 0
+    completion_tokens: Count = 0
+    total_tokens: int = 0
+    prompt_tokens_details: _UsualInput | None = None
+    completion_tokens_details: _UsualOutput | None = None
+    prompt_cache_hit_tokens: Count = 0
+    cached_tokens: Count = 0
+    num_search_queries: Count = 0
+
+
+_usual = msgspec.json.Decoder(_Usual)
 _decoder = msgspec.json.Decoder(_Usage)
 _NO_INPUT, _NO_OUTPUT = _InputDetails(), _OutputDetails()
 
@@ -54,6 +85,42 @@ def usage_of(value: msgspec.Raw) -> bytes | None:
 
 def read_usage(raw: bytes | msgspec.Raw) -> Usage:
     """The buckets of a raw usage object. Raises one of `rawjson.UNREADABLE` where it is none."""
+    try:
+        found = _usual.decode(raw)
+    except UNREADABLE:
+        return _read_unusual(raw)
+    into, out = found.prompt_tokens_details, found.completion_tokens_details
+    cached, written, audio_in, image_in = found.prompt_cache_hit_tokens or found.cached_tokens, 0, 0, 0
+    if into is not None:
+        cached = into.cached_tokens or cached
+        written = into.cache_write_tokens or into.cache_creation_tokens
+        audio_in, image_in = into.audio_tokens, into.image_tokens
+    prompt, completion = found.prompt_tokens, found.completion_tokens
+    reasoning = audio_out = image_out = 0
+    if out is not None:
+        reasoning, audio_out, image_out = out.reasoning_tokens, out.audio_tokens, out.image_tokens
+    inside = audio_out + image_out
+    if reasoning and found.total_tokens != prompt + completion + reasoning:
+        inside += reasoning
+    fresh, said = prompt - cached - written - audio_in - image_in, completion - inside
+    # By position, in the order of `Usage`.
+    return Usage(
+        fresh if fresh > 0 else 0,
+        cached,
+        written,
+        0,
+        0,
+        audio_in,
+        image_in,
+        said if said > 0 else 0,
+        reasoning,
+        audio_out,
+        image_out,
+        found.num_search_queries,
+    )
+
+
+def _read_unusual(raw: bytes | msgspec.Raw) -> Usage:
     found = _decoder.decode(raw)
     into, out = found.prompt_tokens_details or _NO_INPUT, found.completion_tokens_details or _NO_OUTPUT
     cached = into.cached_tokens or found.prompt_cache_hit_tokens or found.cached_tokens or 0

@@ -80,7 +80,9 @@ def _make_records() -> None:
 
 def _make_attempts() -> None:
     # Of each attempt: the fields of `records.types.Attempt`, by their place. See `storage.rows` for the order of `detail`.
-    op.execute("""
+    if op.get_bind().dialect.name == "postgresql":
+        return op.execute(_ATTEMPTS_OF_POSTGRESQL)
+    return op.execute("""
         CREATE VIEW attempts AS SELECT
             records.id AS record_id,
             attempt.key AS number,
@@ -98,6 +100,27 @@ def _make_attempts() -> None:
             records.received_ms, records.streamed, records.simulated
         FROM records, json_each(CAST(records.detail AS TEXT), '$[11]') AS attempt
     """)
+
+
+_ATTEMPTS_OF_POSTGRESQL = """
+    CREATE VIEW attempts AS SELECT
+        records.id AS record_id,
+        attempt.number - 1 AS number,
+        attempt.value ->> 0 AS provider,
+        attempt.value ->> 1 AS offer,
+        (attempt.value ->> 3)::double precision AS started_ms,
+        (attempt.value ->> 4)::double precision AS ended_ms,
+        attempt.value ->> 5 AS outcome,
+        (attempt.value ->> 6)::bigint AS status,
+        (attempt.value ->> 8)::double precision AS first_token_ms,
+        (attempt.value ->> 9)::double precision AS last_token_ms,
+        (attempt.value -> 10 ->> 7)::bigint + (attempt.value -> 10 ->> 8)::bigint
+            + (attempt.value -> 10 ->> 9)::bigint + (attempt.value -> 10 ->> 10)::bigint AS output_tokens,
+        (attempt.value -> 11 ->> 1)::bigint AS cost_pico_usd,
+        records.received_ms, records.streamed, records.simulated
+    FROM records, json_array_elements(convert_from(records.detail, 'UTF8')::json -> 11)
+        WITH ORDINALITY AS attempt(value, number)
+"""
 
 
 def _make_intents() -> None:
