@@ -18,6 +18,7 @@ from trunkline.ir.usage import Usage
 from trunkline.pricing.types import Cost, CostLine
 from trunkline.records.types import Attempt, Candidate, Record
 from trunkline.storage import migrate
+from trunkline.storage.answer_index import AnswerIndex
 from trunkline.storage.columns import (
     FOLDED,
     OFFER_ROLLUP_COLUMNS,
@@ -52,6 +53,7 @@ def fill(path: Path, offers: Sequence[Offer], records: int) -> None:
         for table in ("offer_rollups", "use_rollups"):
             store.execute(f"DELETE FROM {table} WHERE start_s > ?", (time.time(),))
         _mark(store)
+        _index_answers(store)
         store.execute("ANALYZE")
     day.unlink()
 
@@ -132,6 +134,14 @@ def _copy_day(store: sqlite3.Connection, back: int) -> None:
         values = ", ".join(moved.get(name, name) for name in columns)
         store.execute(f"INSERT INTO {table} ({', '.join(columns)}) SELECT {values} FROM day.{table} {which}")
     store.execute("COMMIT")
+
+
+def _index_answers(store: sqlite3.Connection) -> None:
+    """As the writer would do it, in smaller pieces."""
+    index, is_all = AnswerIndex(tail_rows=BATCH), False
+    while not is_all:
+        is_all = index.fold(store)
+        index.folded()
 
 
 def _mark(store: sqlite3.Connection) -> None:

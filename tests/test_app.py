@@ -10,16 +10,20 @@ from typing import Any
 
 import pytest
 
+from tests.fakes.kept import CIPHER
 from tests.fakes.services import gateway_of
 from trunkline.app import Readiness, Reload
 from trunkline.errors import StoreError
 from trunkline.execution.gateway import Clock, Snapshot
 from trunkline.execution.transport.client import HttpTransport
 from trunkline.execution.transport.options import TransportOptions
+from trunkline.records.journal import Journal
+from trunkline.records.spool import Spool
 from trunkline.records.types import Intent
 from trunkline.records.writer import RecordWriter
 from trunkline.settings import Settings, load_settings
 from trunkline.snapshot import build_with_servers
+from trunkline.storage.frames import Frames
 
 DEADLINE_S = 20.0
 FILE = """
@@ -63,7 +67,9 @@ class Running:
         self.gateway = gateway_of(build_with_servers(settings, {}), clock, sink=writer)
         self.at_taking_over: list[set[str]] = []
         self.log = Log()
-        self.reload = Reload(self.put, settings, lambda _: self.at_taking_over.append(self.models), self.log)
+        self.reload = Reload(
+            self.put, settings, lambda _: self.at_taking_over.append(self.models), self.log, look_s=DEADLINE_S
+        )
 
     def put(self, snapshot: Snapshot, settings: Settings) -> None:
         del settings
@@ -209,6 +215,24 @@ async def test_while_as_many_records_wait_as_may_it_is_not_ready(http) -> None:
     writer.intend(INTENT)
     state = readiness.state()
     assert (state["ready"], state["store"]["full"], state["store"]["last_error"]) == (False, True, "")
+
+
+async def test_while_the_disk_takes_what_the_store_does_not_it_is_ready(http, tmp_path) -> None:
+    """Else all gateways of one store would be taken out of their balancer at once, although each answers."""
+
+    def away() -> Any:
+        raise StoreError("away")
+
+    spool = Spool(tmp_path, 10_000_000)
+    writer = RecordWriter(away, journal=Journal(spool, Frames(CIPHER, tmp_path / "rejected")))
+    readiness = Readiness(writer, http, Log())
+    writer.start()
+    writer.intend(INTENT)
+    await asyncio.wait_for(writer.flushed(), DEADLINE_S)
+    state = readiness.state()
+    assert (state["ready"], state["store"]["last_error"]) == (True, "the store cannot be written; see the log")
+    assert state["store"]["spooled_bytes"] > 0
+    writer.stop()
 
 
 async def test_a_store_that_cannot_be_written_is_told_to_all_and_its_path_to_the_log_alone(http) -> None:

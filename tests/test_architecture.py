@@ -1,6 +1,7 @@
 """The layout holds: who may import whom, where SQL and the environment are, and how long files and functions may be (design.md, sections 2 and 9)."""
 
 import ast
+import functools
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -39,6 +40,19 @@ IO_MODULES = {"socket", "ssl", "asyncio", "subprocess", "sqlite3", "urllib.reque
 SQL_WORDS = ("SELECT ", "INSERT ", "UPDATE ", "DELETE FROM", "CREATE TABLE", "PRAGMA ")
 
 
+@functools.cache
+def tree_of(path: Path) -> ast.Module:
+    """Read once for all that is asked of it."""
+    return ast.parse(path.read_text())
+
+
+@pytest.fixture(scope="module", autouse=True)
+def forget_the_trees() -> Iterator[None]:
+    """They take more than a hundred megabytes."""
+    yield
+    tree_of.cache_clear()
+
+
 def module_of(path: Path) -> str:
     parts = path.relative_to(SOURCE).with_suffix("").parts
     return ".".join(part for part in parts if part != "__init__")
@@ -46,7 +60,7 @@ def module_of(path: Path) -> str:
 
 def imports(path: Path) -> Iterator[tuple[str, bool]]:
     """Every module that a file imports; True for those of ours, without the package's name."""
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in ast.walk(tree_of(path)):
         names: list[str] = []
         if isinstance(node, ast.Import):
             names = [alias.name for alias in node.names]
@@ -98,9 +112,7 @@ def test_pure_packages_know_no_http_and_do_no_io(path: Path) -> None:
 @pytest.mark.parametrize("path", [path for path in FILES if not module_of(path).startswith("storage")], ids=module_of)
 def test_only_storage_holds_sql(path: Path) -> None:
     texts = [
-        node.value
-        for node in ast.walk(ast.parse(path.read_text()))
-        if isinstance(node, ast.Constant) and isinstance(node.value, str)
+        node.value for node in ast.walk(tree_of(path)) if isinstance(node, ast.Constant) and isinstance(node.value, str)
     ]
     assert not [text for text in texts if text.startswith(SQL_WORDS)]
     assert not [name for name, _ in imports(path) if within(name, {"sqlite3", "sqlalchemy", "alembic", "aiosqlite"})]
@@ -110,7 +122,7 @@ def test_only_storage_holds_sql(path: Path) -> None:
 def test_only_settings_read_the_environment(path: Path) -> None:
     read = [
         node.lineno
-        for node in ast.walk(ast.parse(path.read_text()))
+        for node in ast.walk(tree_of(path))
         if isinstance(node, ast.Attribute)
         and node.attr in ("environ", "getenv")
         and isinstance(node.value, ast.Name)
@@ -121,7 +133,7 @@ def test_only_settings_read_the_environment(path: Path) -> None:
 
 def functions() -> Iterator[tuple[str, int]]:
     for path in FILES:
-        for node in ast.walk(ast.parse(path.read_text())):
+        for node in ast.walk(tree_of(path)):
             if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
                 yield f"{module_of(path)}.{node.name}", (node.end_lineno or node.lineno) - node.lineno + 1
 
@@ -135,14 +147,14 @@ def test_files_and_functions_stay_short() -> None:
 
 @pytest.mark.parametrize("path", FILES, ids=module_of)
 def test_every_module_says_what_it_is_for_in_at_most_eight_lines(path: Path) -> None:
-    docstring = ast.get_docstring(ast.parse(path.read_text()))
+    docstring = ast.get_docstring(tree_of(path))
     assert docstring, "a module needs a docstring"
     assert len(docstring.splitlines()) <= 8 or module_of(path) == "errors", "errors draws its tree"
 
 
 @pytest.mark.parametrize("path", FILES, ids=module_of)
 def test_names_say_what_a_thing_does(path: Path) -> None:
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in ast.walk(tree_of(path)):
         if isinstance(node, ast.ClassDef):
             assert not node.name.endswith(("Manager", "Helper", "Utils"))
     assert path.stem not in ("utils", "helpers", "misc", "common")

@@ -16,8 +16,8 @@ import socket
 import ssl
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Executor, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -33,16 +33,18 @@ from trunkline.api.metrics import Metrics
 from trunkline.api.models import ModelList
 from trunkline.api.server import Limits, Server
 from trunkline.api.trusted_proxies import TrustedProxies
+from trunkline.api.workers import Workers
+from trunkline.beside import Beside
 from trunkline.cli.lifeline import Place, end_with_parent
 from trunkline.cli.logs import make_logger
+from trunkline.cli.waiting import once_it_is_there
 from trunkline.embedded.supervisor import LocalModels, LocalOptions
 from trunkline.embedded.transport import SmallModelTransport
 from trunkline.errors import ConfigError, StoreError, TrunklineError
 from trunkline.execution.capture import Captures
 from trunkline.execution.conversations import Conversations
 from trunkline.execution.gateway import Clock, Gateway, Snapshot, Vault
-from trunkline.execution.holds import Holds
-from trunkline.execution.idempotency import LocalLedger, OnceOnly
+from trunkline.execution.idempotency import OnceOnly
 from trunkline.execution.probes import ProbePolicy, Probes
 from trunkline.execution.shelf import Shelf
 from trunkline.execution.states import StoredStates
@@ -54,7 +56,6 @@ from trunkline.leaving import Leaving
 from trunkline.providers.google_tokens import GoogleTokens
 from trunkline.records.bodies import CapturePolicy
 from trunkline.records.redaction import rules_of
-from trunkline.records.types import Record
 from trunkline.records.watched import Watched, Watcher
 from trunkline.records.writer import RecordWriter
 from trunkline.routing.health import Health
@@ -65,7 +66,7 @@ from trunkline.storage.body_files import days_of
 from trunkline.storage.cipher import Cipher
 from trunkline.storage.credential_cipher import CredentialCipher
 from trunkline.storage.credentials_sync import CredentialFeed
-from trunkline.storage.gateway_store import WritingPlace, opened
+from trunkline.storage.gateway_store import Left, WritingPlace, opened
 from trunkline.storage.kept import KeptReader
 from trunkline.storage.keys_sync import KeyFeed
 from trunkline.storage.live_figures import LiveFigures
@@ -94,18 +95,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
     end_with_parent()
     log = make_logger(sys.stderr, "data plane")
     place = Place(options.folder, options.worker)
+
+    def doors(listener: socket.socket) -> Sequence[socket.socket]:
+        """Where callers are told to wait, while the store is away: not over TLS, nor where the process that this one is to replace answers them."""
+        return () if settings.server.tls_cert or place.is_shared else (listener,)
+
     try:
         settings = load_settings(options.config)
         counters = Counters()
         watchers: list[Watcher] = [counters.see]
         bodies = _bodies(settings, log)
-        interrupted: list[Record] = []
+        left = Left()
         with (
             socket.socket(fileno=options.fd) as listener,
             _traces(settings, watchers),
-            _records(settings, watchers, bodies, log, interrupted) as writer,
+            _records(settings, watchers, bodies, log, left, doors(listener)) as writer,
         ):
-            uvloop.run(_serve(settings, listener, place, writer, counters, watchers, bodies, log, interrupted))
+            uvloop.run(_serve(settings, listener, place, writer, counters, watchers, bodies, log, left))
     except ConfigError as error:
         log.error("configuration", error=str(error))
         return 2
@@ -134,7 +140,12 @@ def _traces(settings: Settings, watchers: list[Watcher]) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _records(
-    settings: Settings, watchers: Sequence[Watcher], bodies: Bodies, log: Any, interrupted: list[Record]
+    settings: Settings,
+    watchers: Sequence[Watcher],
+    bodies: Bodies,
+    log: Any,
+    left: Left,
+    doors: Sequence[socket.socket],
 ) -> Iterator[RecordWriter]:
     """What a crash left is closed, then the writer runs until everything is stored. `watchers` see what is."""
     asked = settings.store
@@ -143,7 +154,8 @@ def _records(
     def told(error: str) -> None:
         log.error("this gateway cannot be seen by the others, nor see them", error=error)
 
-    with opened(place, _cipher(settings), told, interrupted) as store:
+    with contextlib.ExitStack() as stack:
+        store = once_it_is_there(lambda: stack.enter_context(opened(place, _cipher(settings), told, left)), doors, log)
         if store.brought_over:
             log.warning("batches of records that waited for the store were stored", count=store.brought_over)
         if store.interrupted:
@@ -176,11 +188,12 @@ async def _serve(
     watchers: list[Watcher],
     bodies: Bodies,
     log: Any,
-    interrupted: list[Record],
+    left: Left,
 ) -> None:
     http = HttpTransport(TransportOptions(proxies=settings.env, ca_file=settings.env.get("SSL_CERT_FILE", "")))
     small = SmallModelTransport(http, _local_models(settings), lambda: f"call_{os.urandom(12).hex()}")
     clock = _clock()
+    beside = Beside(settings, clock, Health(random.random))
     tokens = GoogleTokens(http, time.time)
     reader = KeptReader(settings.store.url, _cipher(settings))
     reading = ThreadPoolExecutor(1, "kept-reader")
@@ -190,7 +203,7 @@ async def _serve(
     gateway = Gateway(
         build_with_servers(settings, {}),
         {"": http, SMALL_LOCAL: small},
-        Health(random.random),
+        beside.health,
         writer,
         clock,
         Vault(_vault_secret(settings), states.keep),
@@ -199,23 +212,22 @@ async def _serve(
         conversations,
         tokens,
         tokenizer=load_tokenizer(),
-        holds=Holds(settings.routing.conversations),
+        holds=beside.holds(settings.routing.conversations),
         captures=_captures(bodies, clock),
     )
     keys, stored = Keys(settings), _stored_keys(gateway, settings, log)
-    following = Following(settings, clock, shared_state(settings, clock), writer.all_stored, interrupted)
+    following = Following(settings, clock, shared_state(settings, clock, left.ours), writer.all_stored, left)
     gateway.accounting = following.accounting
-    once = _once(settings, Shelf(writer, reader, reading, clock.unix_ms), clock)
+    ledger = beside.ledger(Shelf(writer, reader, reading, clock.unix_ms), writer)
+    once = OnceOnly(ledger, settings.gateway.idempotency_hours, settings.gateway.idempotency_max_bytes)
     cors = Cors(settings.server.cors_origins)
     readiness = Readiness(writer, http, log)
     forwarder = Forwarder(http, str(place.console), TrustedProxies(settings.server.trusted_proxies))
     live = LiveFigures(settings.store.url)
 
-    async def last_day(offers: Sequence[str]) -> Mapping[str, Hours]:
-        return await asyncio.get_running_loop().run_in_executor(reading, live.last_day, offers, clock.unix_ms())
-
-    models_shown = ModelList(gateway, last_day)
-    metrics, probes = Metrics(gateway, counters, readiness.state, settings), Probes(gateway, log)
+    models_shown = ModelList(gateway, _last_day(live, reading, clock))
+    metrics = Metrics(gateway, counters, readiness.state, settings, Workers(place.own, http))
+    probes = Probes(gateway, log)
     probes.take_over(_probe_policy(settings))
     watchers.append(probes.see)
     plane = DataPlane(gateway, keys.authenticate, models_shown, forwarder, cors, readiness.state, once, metrics, log)
@@ -240,14 +252,8 @@ async def _serve(
     loop = asyncio.get_running_loop()
     loop.add_signal_handler(signal.SIGHUP, reload.begin)
     leaving.heed_signals(loop)
-    going_on = (
-        keys.keep_fresh(log),
-        following.keep_fresh(log),
-        stored.keep_fresh(log),
-        readiness.watch(),
-        probes.keep_going(),
-    )
-    polling = [loop.create_task(work) for work in going_on]
+    going_on = [part.keep_fresh(log) for part in (keys, following, beside, stored)]
+    polling = [loop.create_task(work) for work in (*going_on, readiness.watch(), probes.keep_going())]
     reload.look_around()
     _spare_the_collector()
     try:
@@ -255,23 +261,27 @@ async def _serve(
         await server.start_at(place.own)
         await leaving.told()
         await leaving.leave()
+        await metrics.keep_last(plane.refused, writer.all_stored)
     finally:
         for task in polling:
             task.cancel()
         await reload.stop()
         await tokens.aclose()
         await small.aclose()
-        keys.close()
-        following.close()
-        stored.close()
+        for part in (keys, following, beside, stored):
+            part.close()
         reading.shutdown()
         live.close()
         reader.close()
 
 
-def _once(settings: Settings, answers: Shelf, clock: Clock) -> OnceOnly:
-    asked = settings.gateway
-    return OnceOnly(LocalLedger(answers, clock.now_s), asked.idempotency_hours, asked.idempotency_max_bytes)
+def _last_day(
+    live: LiveFigures, reading: Executor, clock: Clock
+) -> Callable[[Sequence[str]], Awaitable[Mapping[str, Hours]]]:
+    async def last_day(offers: Sequence[str]) -> Mapping[str, Hours]:
+        return await asyncio.get_running_loop().run_in_executor(reading, live.last_day, offers, clock.unix_ms())
+
+    return last_day
 
 
 def _local_models(settings: Settings) -> LocalModels:
@@ -395,11 +405,15 @@ class Reload:
         settings: Settings,
         take_over: Callable[[Settings], None],
         log: Any,
+        *,
+        look_s: float = 2.0,
     ) -> None:
+        """`look_s` is how long a server on this machine may take to say what it is: nothing waits for it, and a busy machine is slow."""
         self._put = put
         self._settings = settings
         self._take_over = take_over
         self._log = log
+        self._look_s = look_s
         self._servers: Mapping[str, Any] = {}
         """The layer of the servers that were found last."""
         self._asked = False
@@ -453,7 +467,7 @@ class Reload:
     async def _look(self, settings: Settings) -> None:
         from trunkline.embedded.detect import detect, detected_layer
 
-        found = await detect(settings.env, own_ports=(settings.server.port,))
+        found = await detect(settings.env, self._look_s, own_ports=(settings.server.port,))
         servers = detected_layer(found)
         if servers == self._servers:
             return
@@ -521,10 +535,10 @@ class Readiness:
         self._is_leaving = False
 
     def state(self) -> dict[str, Any]:
-        """Ready is who can take requests now: not while records cannot be stored, nor while as many wait as may, nor before a stop."""
+        """Ready is who can take requests now: not while neither store nor disk takes records, nor while as many wait as may, nor before a stop."""
         stats, upstream, full = self._writer.stats(), self._http.stats(), self._writer.is_full
         return {
-            "ready": not stats.last_error and not full and not self._is_leaving,
+            "ready": (stats.is_spooling or not stats.last_error) and not full and not self._is_leaving,
             "store": {
                 "queued": stats.queued,
                 "full": full,

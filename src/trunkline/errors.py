@@ -3,6 +3,7 @@
     TrunklineError
     ├── ConfigError              a file or variable is wrong: the start stops, with file, key and the mend
     ├── StoreError               the store cannot be read or written
+    │   └── StoreAway            it is not there now, and may come by itself
     ├── RequestError             ends a request; status, type, whether the client should try again
     │   ├── InvalidParams        400 invalid_params
     │   ├── AccessDenied         403 access_denied
@@ -45,6 +46,10 @@ class ConfigError(TrunklineError):
 
 class StoreError(TrunklineError):
     """The store could not be opened, read or written."""
+
+
+class StoreAway(StoreError):
+    """It cannot be reached or is starting: another try may find it there."""
 
 
 class TransportError(TrunklineError):

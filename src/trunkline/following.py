@@ -11,9 +11,9 @@ from trunkline.errors import StoreError
 from trunkline.execution.accounting import Accounting
 from trunkline.execution.gateway import Clock
 from trunkline.execution.worst import Ceilings, pico_usd
-from trunkline.records.types import Record
 from trunkline.settings import Settings, resolve_secret
 from trunkline.shared.memory import InMemory
+from trunkline.storage.gateway_store import Left
 from trunkline.storage.terms_sync import Followed, SpendingReader, TermsFeed
 
 if TYPE_CHECKING:
@@ -66,11 +66,11 @@ class Following:
         clock: Clock,
         state: "InMemory | InRedis",
         settled: Callable[[], Awaitable[None]],
-        interrupted: list[Record],
+        left: Left,
     ) -> None:
-        """`interrupted` are requests of gateways that are gone; more may come. Raises StoreError where the store cannot be read at the start."""
+        """`left` is of gateways that are gone; more may come. Raises StoreError where the store cannot be read at the start."""
         self._state = state
-        self._interrupted = interrupted
+        self._left = left
         self._feed = TermsFeed(settings.store.url)
         self._spending = StoredSpending(settings.store.url, clock, settled, is_shared=not isinstance(state, InMemory))
         self.accounting = Accounting(state, self._spending, clock, ceilings_of(settings), settings.gateway.drain_cap_s)
@@ -106,13 +106,22 @@ class Following:
 
     async def _go_on(self, log: Any) -> None:
         while True:
-            while self._interrupted:
-                self.accounting.close(self._interrupted.pop())
+            self._settle_left()
             await asyncio.sleep(FOLLOW_S)
             try:
                 await self._follow()
             except StoreError as error:
                 log.error("budgets cannot be read, the known ones go on holding", error=str(error))
+
+    def _settle_left(self) -> None:
+        """A gateway's name comes after its records: so what has a record is charged before the rest is let go."""
+        left = self._left
+        gone = [left.gateways.pop(0) for _ in range(len(left.gateways))]
+        while left.records:
+            self.accounting.close(left.records.pop())
+        if not isinstance(self._state, InMemory):
+            for name in gone:
+                self._state.let_go(name)
 
     def close(self) -> None:
         self._feed.close()
@@ -121,8 +130,9 @@ class Following:
             self._state.close()
 
 
-def shared_state(settings: Settings, clock: Clock) -> "InMemory | InRedis":
-    """In Redis where `[shared]` names one and the store is one of several processes, else in memory. Raises ConfigError."""
+def shared_state(settings: Settings, clock: Clock, gateway: str) -> "InMemory | InRedis":
+    """In Redis where `[shared]` names one and the store is one of several processes, else in memory. `gateway` is our name in the store. Raises
+    ConfigError."""
     shared = settings.shared
     if shared.url is None or not settings.store.is_postgres:
         return InMemory()
@@ -136,6 +146,7 @@ def shared_state(settings: Settings, clock: Clock) -> "InMemory | InRedis":
         timeout_s=shared.timeout_s,
         when_away=shared.when_away,
         ca_file=settings.env.get("SSL_CERT_FILE", ""),
+        gate=gateway,
     )
 
 

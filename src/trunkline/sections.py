@@ -1,7 +1,8 @@
 """Sections of the configuration file that check nothing but themselves. In: nothing. Out: models for `settings`, which reads them. Times are seconds."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
@@ -14,6 +15,7 @@ Seconds = Annotated[float, Field(ge=0, le=86_400)]
 Hours = Annotated[float, Field(ge=0, le=8_760)]
 Days = Annotated[float, Field(ge=0, le=3_650)]
 Names = Annotated[tuple[str, ...], Field(strict=False)]
+Usd = Annotated[Decimal, Field(strict=False, ge=0, le=1_000_000_000, decimal_places=6)]
 FilePath = Annotated[Path, Field(strict=False)]
 
 
@@ -168,8 +170,8 @@ class OidcSettings(Section):
 
 
 class AlertsSettings(Section):
-    """Whom to tell of budgets that run out, providers that are down and models without a price. Nobody, as long as neither an address of the web nor one
-    of mail is given."""
+    """Whom to tell of budgets and credits that run out, providers that are down and models without a price. Nobody, as long as neither an address
+    of the web nor one of mail is given."""
 
     webhook_url: str | None = None
     webhook_secret: str = Field("", repr=False)
@@ -183,6 +185,10 @@ class AlertsSettings(Section):
     budgets: bool = True
     outages: bool = True
     unpriced: bool = True
+    low_credits_usd: Usd | None = None
+    """A prepaid organisation that has less left is told of. None: none is, but those of `low_credits_of`."""
+    low_credits_of: Mapping[str, Usd] = {}
+    """Organisation -> the same for it alone."""
 
     @field_validator("webhook_url")
     @classmethod

@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from trunkline.accounts.types import Budget
-from trunkline.alerts.find import of_budgets, of_incidents, of_unpriced
+from trunkline.alerts.find import of_budgets, of_credits, of_incidents, of_unpriced
 from trunkline.records.figures import Use
 from trunkline.records.incidents import Incident
 
@@ -43,6 +43,28 @@ def test_a_new_period_and_another_limit_are_told_anew():
     larger = msgspec.structs.replace(BUDGET, limit_pico_usd=120 * USD)
     found = of_budgets([Standing(100 * USD), Standing(100 * USD, start_ms=1), Standing(100 * USD, larger)])
     assert len({alert.key for alert in found}) == 3
+
+
+@dataclass
+class Left:
+    left_pico_usd: int
+    org_id: str = "org_1"
+    funded_pico_usd: int = 100 * USD
+
+
+def low(*found, threshold=10 * USD):
+    return of_credits(found, lambda org_id: threshold if org_id == "org_1" else None)
+
+
+def test_credits_below_the_threshold_are_told_of_once_until_somebody_pays_in():
+    (alert,), (later,), (refilled,) = low(Left(9 * USD)), low(Left(-USD)), low(Left(3 * USD, funded_pico_usd=105 * USD))
+    assert alert.data == {"organisation": "org_1", "left_usd": "9", "threshold_usd": "10"}
+    assert (later.key, "refused" in later.text, "refused" in alert.text) == (alert.key, True, False)
+    assert refilled.key != alert.key
+
+
+def test_credits_at_the_threshold_or_without_one_are_not_told_of():
+    assert low(Left(10 * USD), Left(0, org_id="org_2")) == []
 
 
 def test_an_outage_is_told_once_while_it_goes_on():

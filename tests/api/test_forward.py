@@ -13,6 +13,7 @@ from trunkline.api.trusted_proxies import TrustedProxies
 from trunkline.errors import InvalidParams, Overloaded
 from trunkline.execution.transport.client import HttpTransport
 from trunkline.execution.transport.options import TransportOptions
+from trunkline.execution.transport.types import ConnectFailed, UpstreamRequest
 
 PROXIES = TrustedProxies(("10.0.0.0/8",))
 PAGE = b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\nX-Page: one\r\n\r\npage"
@@ -143,3 +144,36 @@ async def test_a_console_that_is_away_is_said_to_be_so(tmp_path: Path) -> None:
         with pytest.raises(Overloaded, match="starting or down"):
             await Console(peer, Forwarder(transport, str(tmp_path / "console.sock"), PROXIES)).asked()
     await transport.aclose()
+
+
+async def test_a_long_answer_has_no_end_by_the_clock_but_one_where_nothing_comes() -> None:
+    class Noted(HttpTransport):
+        asked: UpstreamRequest
+
+        async def send(self, request: UpstreamRequest) -> Any:
+            self.asked = request
+            raise ConnectFailed("nobody there")
+
+    transport, caller = Noted(TransportOptions()), CallerConnection()
+    call = caller.call(b"/api/v1/management/export", (b"host", b"llm.example.com"))
+    with pytest.raises(Overloaded):
+        await Forwarder(transport, "/nowhere.sock", PROXIES).pass_on(call, caller.reply(call), b"")
+    assert transport.asked.total_s >= 86_400
+    assert transport.asked.idle_s < 120
+
+
+async def test_a_caller_who_takes_nothing_is_left_after_a_while(tmp_path: Path) -> None:
+    async def answers(reader: Any, writer: Any) -> None:
+        await peer.read_request(reader)
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n" + b"x" * 1000)
+        await reader.read()
+
+    path = str(tmp_path / "console.sock")
+    transport = HttpTransport(TransportOptions())
+    async with peer_of(answers, unix_path=path) as peer:
+        caller = CallerConnection()
+        call = caller.call(b"/export", (b"host", b"llm.example.com"))
+        caller.is_full = True
+        await Forwarder(transport, path, PROXIES, stalled_s=0.05).pass_on(call, caller.reply(call), b"")
+        assert (caller.ended, call.keep_alive) == (True, False)
+        await transport.aclose()

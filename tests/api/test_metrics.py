@@ -46,7 +46,7 @@ def made(tmp_path: Path, text: str = "") -> Metrics:
 
 
 def call(*headers: tuple[bytes, bytes]) -> Any:
-    return SimpleNamespace(headers=list(headers))
+    return SimpleNamespace(headers=list(headers), peer="127.0.0.1")
 
 
 def key(id_: str) -> ApiKey:
@@ -81,15 +81,15 @@ async def test_only_the_master_key_will_do(tmp_path) -> None:
     metrics, caller = made(tmp_path), CallerConnection()
     reply = caller.reply(caller.call())
     with pytest.raises(AccessDenied, match="master key"):
-        metrics.scrape(reply, key("key_1"), 0)
-    metrics.scrape(reply, key(MASTER_ID), 0)
+        metrics.scrape(call(), reply, key("key_1"), 0)
+    metrics.scrape(call(), reply, key(MASTER_ID), 0)
 
 
 async def test_it_says_what_routing_knows_of_an_offer_and_nothing_of_others(tmp_path) -> None:
     metrics, caller = made(tmp_path), CallerConnection()
     metrics._gateway.health.begin("acme/alpha:first", 99.0)
     metrics._gateway.health.observe("acme/alpha:first", Sample(99.0, up=True, first_token_ms=250.0))
-    await metrics.scrape(caller.reply(caller.call()), None, 7).run(b"")
+    await metrics.scrape(call(), caller.reply(caller.call()), None, 7).run(b"")
     lines = caller.body.decode().splitlines()
     offer = '{gen_ai_provider_name="first",gen_ai_request_model="acme/alpha"}'
     assert f"trunkline_offer_first_token_seconds{offer} 0.25" in lines

@@ -99,3 +99,24 @@ def test_serve_prints_no_link_to_a_pipe(config):
         assert "is ready at" in process.stdout.readline()
         process.send_signal(signal.SIGTERM)
         assert process.stdout.read() == ""
+
+
+def test_an_organisation_is_made_renamed_and_pays_beforehand(said, capsys):
+    (made,) = said("organisations", "create", "acme", "--json")
+    assert (made["name"], made["prepaid"]) == ("acme", False)
+    (renamed,) = said("organisations", "rename", made["id"], "acme labs", "--json")
+    (prepaid,) = said("organisations", "prepaid", made["id"], "on", "--json")
+    assert (renamed["name"], prepaid["prepaid"]) == ("acme labs", True)
+    (listed,) = said("organisations", "list", "--json")
+    found = {one["id"]: one for one in listed}
+    assert (set(found), found[made["id"]]) == ({"org_default", made["id"]}, prepaid)
+    assert run(["organisations", "list"]) == 0
+    assert "acme labs" in capsys.readouterr().out
+    assert [act["action"] for act in said("audit", "--action", "organisation", "--json")] == [
+        "organisation.change", "organisation.change", "organisation.create",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("words", [("rename", "org_none", "acme"), ("prepaid", "org_none", "on"), ("create", "  ")])
+def test_an_organisation_command_that_cannot_be_done_says_so(said, words):
+    assert said("organisations", *words) in (1, 2)

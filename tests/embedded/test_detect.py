@@ -2,8 +2,10 @@
 
 import asyncio
 import os
+import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import msgspec
 import pytest
@@ -176,12 +178,22 @@ def test_root_services_and_we_ourselves_are_no_strangers() -> None:
     assert stranger({0, 1001}, own_uid=1000) == 1001
 
 
-async def test_our_own_listener_is_found_in_the_real_table() -> None:
-    tables = read_tables()
-    assert tables is None or "local_address" in tables
-    async with serving(lambda path: b"") as port:
+def test_our_own_listener_is_found_in_the_real_table_before_any_connection() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server, socket.create_connection(server.getsockname()):
         tables = read_tables()
+        port = server.getsockname()[1]
+    assert tables is None or "local_address" in tables
     assert tables is None or listener_uids(tables, port) == {os.getuid()}
+
+
+def test_of_a_long_table_only_the_listeners_are_read(tmp_path: Path) -> None:
+    listener = row("0100007F", "1F40", "0A", 1001)
+    connections = row("0100007F", "1F40", "01", 1001) + row("0100007F", "1F41", "06", 0) * 1000
+    (tmp_path / "tcp").write_text(f"  sl  local_address ...\n{listener}{connections}")
+    (tmp_path / "tcp6").write_text("  sl  local_address ...\n")
+    names = [str(tmp_path / name) for name in ("tcp", "tcp6", "absent")]
+    assert read_tables(names) == f"  sl  local_address ...\n{listener}  sl  local_address ...\n"
+    assert read_tables(names[2:]) is None
 
 
 def test_found_servers_become_a_valid_layer() -> None:

@@ -4,6 +4,7 @@ import asyncio
 import json
 import time
 from collections.abc import AsyncIterator, Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,26 +16,33 @@ from msgspec.structs import replace
 from tests.fakes.caller import CallerConnection
 from tests.fakes.services import gateway_of
 from tests.fakes.upstream import USAGE, completion
+from trunkline.accounts.keys import ApiKey
+from trunkline.accounts.shared import Claim, Grant, Refusal
+from trunkline.accounts.terms import KeyTerms
+from trunkline.accounts.types import Budget, KeyRules
 from trunkline.api.call import Call
 from trunkline.api.doors import CHAT_DOOR
 from trunkline.catalog.types import PARAMETERS
 from trunkline.errors import RequestError
-from trunkline.execution import plain
+from trunkline.execution import explain, plain
+from trunkline.execution.accounting import Accounting
 from trunkline.execution.asked import Asked
-from trunkline.execution.exchange import Exchange
+from trunkline.execution.exchange import Client, Exchange
 from trunkline.execution.gateway import Clock, Gateway
 from trunkline.execution.learning import learn_shape
-from trunkline.execution.plain import begin_plainly
+from trunkline.execution.plain import Head, begin_plainly
 from trunkline.execution.planning import plan
 from trunkline.execution.run import begin, run
 from trunkline.execution.transport.client import HttpTransport
 from trunkline.execution.transport.options import TransportOptions
 from trunkline.execution.upstream import REQUEST_IDS, SHOWN, shown_of
+from trunkline.execution.worst import Ceilings
 from trunkline.protocols.codec import CHAT
 from trunkline.protocols.openai_chat.measure import text_bytes
 from trunkline.protocols.openai_chat.request import read, upstream_body
 from trunkline.records.types import Intent, Record
 from trunkline.settings import load_settings
+from trunkline.shared.memory import InMemory
 from trunkline.snapshot import build
 
 CONFIG = """
@@ -66,6 +74,13 @@ SECOND = """
 provider = "second"
 upstream_model = "alpha"
 protocols = ["openai.chat"]
+"""
+KEY = ApiKey("", "tests", "", "", 0)
+PRICE = """
+price = [
+  { item = "prompt", unit = "perMTokens", value = "1" },
+  { item = "completion", unit = "perMTokens", value = "40" },
+]
 """
 Answer = Callable[[bytes], bytes | None]
 """Of a request's head what is answered; None: nothing is said, until the gateway leaves."""
@@ -143,18 +158,18 @@ class World:
         self.sink = sink
         self.last: tuple[CallerConnection, Call] | None = None
 
-    def sent(self, body: bytes, **facts: Any) -> bool:
+    def sent(self, body: bytes, key: ApiKey = KEY, terms: KeyTerms | None = None) -> bool:
         """Whether the request went the short way; where not, nothing was done."""
         self.provider.came.clear()
         caller = CallerConnection()
         call = caller.call(method="POST")
-        reply = caller.reply(call)
-        exchange = Exchange("req_1", CHAT, self.gateway.clock.now_s(), self.gateway.clock.unix_ms(), **facts)
-        begin(self.gateway, exchange)
+        clock = self.gateway.clock
         self.last = caller, call
-        went = begin_plainly(self.gateway, exchange, reply, call, CHAT_DOOR, body, None)
-        if not went:
-            self.gateway.open -= 1
+        head = Head(CHAT_DOOR, Client(), None)
+        now_s, now_ms = clock.now_s(), clock.unix_ms()
+        went = begin_plainly(self.gateway, call, head, key, "req_1", now_s, now_ms, body, None, terms)
+        if went:
+            self.gateway.open += 1
         return went
 
     async def answered(self) -> CallerConnection:
@@ -170,11 +185,15 @@ class World:
                 assert caller.task.cancelled() or caller.task.exception() is None
         return caller
 
-    async def long(self, body: bytes, log: Any = None) -> CallerConnection:
+    async def long(self, body: bytes, log: Any = None, terms: KeyTerms | None = None) -> CallerConnection:
         caller = CallerConnection()
-        exchange = Exchange("req_1", CHAT, self.gateway.clock.now_s(), self.gateway.clock.unix_ms())
+        exchange = Exchange("req_1", CHAT, self.gateway.clock.now_s(), self.gateway.clock.unix_ms(), terms=terms)
+        if terms is not None:
+            exchange.key_id, exchange.rules, exchange.prepaid_by = terms.key.id, terms.key.rules, terms.prepaid_by
         begin(self.gateway, exchange)
-        await run(self.gateway, exchange, caller.reply(caller.call(method="POST")), CHAT_DOOR, body, log)
+        reply = caller.reply(caller.call(method="POST"))
+        reply.told = partial(explain.told, exchange, False)
+        await run(self.gateway, exchange, reply, CHAT_DOOR, body, log)
         return caller
 
     @property
@@ -290,11 +309,6 @@ async def test_what_is_not_of_the_shape_goes_the_long_way(world: World, body: by
     await world.learned()
     assert not world.sent(body)
     assert len(world.sink.intents) == 2
-
-
-async def test_a_key_with_terms_goes_the_long_way(world: World) -> None:
-    await world.learned()
-    assert not world.sent(asking(), terms=object())
 
 
 async def test_a_reload_forgets_what_was_learned(made: Callable[[str], World]) -> None:
@@ -423,6 +437,178 @@ async def test_a_caller_that_leaves_in_the_turn_in_which_its_request_is_handed_o
     assert [one.outcome for one in world.sink.records] == ["ok", "ok", "client_left"]
     assert len(world.sink.records[-1].attempts) == 1
     assert (world.gateway.open, world.in_flight) == (0, 0)
+
+
+# --- keys that are held to something
+
+LIMIT = b', "max_tokens": 50'
+USD = 10**12
+
+
+class State(InMemory):
+    """Notes what is claimed."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.claims: list[Claim] = []
+
+    def claim(self, claim: Claim, now_ms: float) -> Grant | Refusal:
+        self.claims.append(claim)
+        return super().claim(claim, now_ms)
+
+
+class Held:
+    """The world's gateway holds a key to its rules, a budget of so much, and credits."""
+
+    def __init__(self, world: World, limit_pico_usd: int | None, **rules: Any) -> None:
+        nobody: Any = None
+        self.world = world
+        self.state = State()
+        accounting = Accounting(self.state, nobody, world.gateway.clock, Ceilings())
+        world.gateway.accounting = accounting
+        self.key = replace(KEY, id="key_1", rules=KeyRules(**rules))
+        if limit_pico_usd is None:
+            self.terms = KeyTerms(self.key, (), None)
+        else:
+            budget = Budget("b", self.key.org_id, "key", "key_1", "total", limit_pico_usd, 0)
+            self.terms = KeyTerms(self.key, (budget,), 5 * USD)
+        accounting.terms = {"key_1": self.terms}
+        for hold in self.terms.holds(world.gateway.clock.unix_ms()):
+            self.state.open(hold)
+            self.state.fill(hold.name, 0, ())
+
+    def sent(self, words: str = "hi") -> bool:
+        return self.world.sent(asking(words, LIMIT), self.key, self.terms)
+
+    async def long(self, words: str = "hi") -> CallerConnection:
+        return await self.world.long(asking(words, LIMIT), None, self.terms)
+
+    async def learned(self) -> None:
+        for _ in range(2):
+            assert (await self.long()).status == 200
+
+    @property
+    def money(self) -> list[tuple[int, int]]:
+        """What is spent and held of budget and credits."""
+        now_ms = self.world.gateway.clock.unix_ms()
+        names = [hold.name for hold in self.terms.holds(now_ms)]
+        return [(one.spent_pico_usd, one.held_pico_usd) for one in self.state.spent(names, now_ms)]
+
+
+async def test_a_key_with_limits_and_budgets_claims_and_settles_as_on_the_long_way(world: World) -> None:
+    held = Held(world, USD, requests_per_minute=100, tokens_per_minute=100_000, concurrency=2, models=("acme/*",))
+    await held.learned()
+    long = await held.long("now")
+    assert held.sent("now")
+    assert all(held_pico_usd > 0 for _, held_pico_usd in held.money)
+    short = await world.answered()
+    assert short.task is None
+    assert short.body == long.body
+    names = [sorted(name for name, _ in caller.headers) for caller in (short, long)]
+    assert names[0] == names[1]
+    assert b"x-ratelimit-remaining-tokens" in names[0]
+    assert told(world.sink.records[-1]) == told(world.sink.records[-2])
+    assert world.sink.records[-1].prepaid_by == held.key.org_id
+    claims = [replace(one, least_pico_usd=0) for one in held.state.claims[-2:]]
+    assert claims[0] == claims[1]
+    reserved = [one.reserved_pico_usd for one in world.sink.intents[-2:]]
+    assert reserved == [claims[0].amount_pico_usd] * 2
+    cost = world.sink.records[-1].cost_pico_usd
+    assert cost > 0
+    assert held.money == [(4 * cost, 0)] * 2
+
+
+async def test_what_a_limit_does_not_let_go_is_left_to_the_long_way_which_says_so(world: World) -> None:
+    held = Held(world, USD, concurrency=1)
+    await held.learned()
+    world.provider.answers = [lambda _: None]
+    assert held.sent()
+    first = world.last
+    assert not held.sent()
+    assert (await held.long()).status == 429
+    assert first is not None
+    assert first[1].on_left is not None
+    first[1].on_left()
+    world.last = first
+    await world.answered()
+    assert [spent_and_held[1] for spent_and_held in held.money] == [0, 0]
+    world.provider.answers = [lambda _: ok()]
+    assert (await held.long()).status == 200
+
+
+async def test_a_budget_with_less_than_all_of_it_is_left_to_the_long_way(world: World) -> None:
+    held = Held(world, USD)
+    await held.learned()
+    amount, spent = held.state.claims[-1].amount_pico_usd, held.money[0][0]
+    budget = held.terms.holds(world.gateway.clock.unix_ms())[0]
+    held.state.settle("another", USD - spent - amount, 0, 0.0, [budget.name])
+    assert held.sent()
+    await world.answered()
+    left = USD - held.money[0][0]
+    assert 0 < left < amount
+    assert not held.sent()
+    assert held.money[0][1] == 0
+    assert world.gateway.open == 0
+
+
+async def test_a_failure_goes_on_with_what_was_claimed_and_settles_once(made: Callable[[str], World]) -> None:
+    world = made(SECOND + PRICE)
+    held = Held(world, USD, requests_per_minute=100)
+    await held.learned()
+    before = len(held.state.claims)
+    world.provider.answers = [lambda _: b"HTTP/1.1 503 Busy\r\ncontent-length: 0\r\n\r\n", lambda _: ok()]
+    assert held.sent()
+    caller = await world.answered()
+    assert caller.status == 200
+    assert b"x-ratelimit-remaining-requests" in dict(caller.headers)
+    assert len(held.state.claims) == before + 1
+    records = world.sink.records
+    assert [one.provider for one in records[-1].attempts] == ["first", "second"]
+    assert held.money == [(sum(one.cost_pico_usd for one in records), 0)] * 2
+
+
+async def test_what_is_claimed_pays_the_dearest_offer_as_on_the_long_way(made: Callable[[str], World]) -> None:
+    world = made(SECOND + PRICE)
+    held = Held(world, USD)
+    await held.learned()
+    await held.long()
+    assert held.sent()
+    await world.answered()
+    assert held.state.claims[-1].amount_pico_usd == held.state.claims[-2].amount_pico_usd
+
+
+async def test_an_answer_that_costs_nothing_frees_its_place(made: Callable[[str], World]) -> None:
+    world = made("")
+    held = Held(world, None, concurrency=1)
+    await held.learned()
+    nothing = {"prompt_tokens": 0, "completion_tokens": 0, "total_tokens": 0}
+    world.provider.answers = [lambda _: ok(completion(usage=nothing))]
+    for _ in range(2):
+        assert held.sent()
+        await world.answered()
+    assert world.sink.records[-1].cost_pico_usd == 0
+
+
+async def test_a_request_that_is_not_let_go_leaves_its_connection_to_others(world: World) -> None:
+    await world.learned(LIMIT)
+    await Held(world, USD).learned()
+    held = Held(world, 0)
+    assert not held.sent()
+    assert world.sent(asking("hi", LIMIT))
+    await world.answered()
+    assert world.provider.connections == 1
+
+
+async def test_keys_share_no_shapes_with_keys_of_other_rules(made: Callable[[str], World]) -> None:
+    world = made(SECOND)
+    await world.learned(LIMIT)
+    held = Held(world, USD, providers=("second",))
+    assert not held.sent()
+    held = Held(world, USD, providers=("first",))
+    await held.learned()
+    assert held.sent()
+    await world.answered()
+    assert world.sink.records[-1].provider == "first"
 
 
 def nested(depth: int) -> bytes:

@@ -410,6 +410,18 @@ async def test_a_stream_too_long_to_be_kept_is_not_gone_on_with(monkeypatch) -> 
     assert made.continuation is None
 
 
+async def test_a_translated_stream_too_long_to_be_kept_is_not_gone_on_with(monkeypatch) -> None:
+    pieces = [f"{number:x}" for number in range(1000)]
+    made = relay(MESSAGES, CHAT, CHAT)
+    await first(made, 900, pieces)
+    assert made.continuation is not None
+    monkeypatch.setattr("trunkline.execution.translation.MAX_KEPT_CHARACTERS", 100)
+    made = relay(MESSAGES, CHAT, CHAT)
+    await first(made, 900, pieces)
+    assert made.started
+    assert made.continuation is None
+
+
 async def test_a_long_stream_is_kept_packed() -> None:
     made = relay(CHAT, CHAT, MESSAGES)
     pieces = [f"{number:x} " for number in range(1000)]

@@ -141,7 +141,7 @@ class Open:
 class GatewayProcess:
     """A running `trunkline serve`. Lives until `stop` or `kill`."""
 
-    def __init__(self, folder: Path, config: str, env: dict[str, str]) -> None:
+    def __init__(self, folder: Path, config: str, env: dict[str, str], arguments: tuple[str, ...] = ()) -> None:
         self.folder = folder
         self.path = folder / "trunkline.toml"
         self.path.write_text(config)
@@ -151,7 +151,17 @@ class GatewayProcess:
         self.env = kept | {"HOME": str(folder), "TRUNKLINE_MASTER_KEY": MASTER_KEY, "PYTHONUNBUFFERED": "1"} | env
         with self.log_path.open("wb") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "trunkline.cli.main", "serve", "--config", str(self.path), "--port", "0"],
+                [
+                    sys.executable,
+                    "-m",
+                    "trunkline.cli.main",
+                    "serve",
+                    "--config",
+                    str(self.path),
+                    "--port",
+                    "0",
+                    *arguments,
+                ],
                 cwd=folder,
                 env=self.env,
                 stdin=subprocess.DEVNULL,
@@ -403,9 +413,9 @@ def o4_mini_toml(simulated: SimulatedProvider) -> str:
     return "\n".join([*parts, *offers])
 
 
-def start_gateway(folder: Path, config: str, **env: str) -> GatewayProcess:
-    """A gateway that answers. The caller stops it."""
-    return GatewayProcess(folder, config, env)
+def start_gateway(folder: Path, config: str, *arguments: str, **env: str) -> GatewayProcess:
+    """A gateway that answers; `arguments` are more of `serve`'s. The caller stops it."""
+    return GatewayProcess(folder, config, env, arguments)
 
 
 class Fresh:

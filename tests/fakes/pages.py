@@ -20,6 +20,7 @@ PAGES: dict[str, tuple[str, ...]] = {
     "/platform/members": ("/platform/members",),
     "/platform/members/{member_id}": ("/platform/members/{member}",),
     "/platform/projects": ("/platform/projects", "/platform/projects?archived=1"),
+    "/platform/organisations": ("/platform/organisations",),
     "/platform/audit": ("/platform/audit", "/platform/audit?action=sign_in"),
     "/models": ("/models", "/models?q=mini"),
     "/models/compare": ("/models/compare?m=openai/o4-mini&m=openai/gpt-5",),

@@ -34,11 +34,13 @@ def of_width(records: list[Record], width_s: int) -> dict[tuple, OfferFigures]:
 
 
 def live(batch: AnyBatch, records: list[Record], until_ms: float = NOON_MS) -> None:
-    """As the gateway does it: batches, a fold a second, house-keeping each minute."""
+    """As the gateway does it: batches, a fold a second, house-keeping each minute. Of minutes in which nothing ended, the first and the last are enough."""
     now_ms = records[0].ended_ms
     waiting: list[Record] = []
     for record in records:
         while record.ended_ms > now_ms + MINUTE_MS:
+            if not waiting:
+                now_ms += (record.ended_ms - now_ms) // MINUTE_MS * MINUTE_MS - MINUTE_MS
             batch.write(waiting, [], [])
             waiting = []
             batch.fold(now_ms)

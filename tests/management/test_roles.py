@@ -77,7 +77,10 @@ ROUTES: dict[tuple[str, str], tuple[str, Any]] = {
 WHOSE = {"member_id", "key_id", "project_id", "budget_id", "credential_id", "wallet_id", "organisation_id"}
 
 # Paths of pages that somebody must be signed in for -> the act. Of each the reader is found out by the same code.
-PAGES = {path: act for path, _, act in PLATFORM_PLACES} | {"/platform/account": "account"}
+PAGES = {path: act for path, _, act in PLATFORM_PLACES} | {
+    "/platform/account": "account",
+    "/platform/organisations": "organisations",
+}
 
 
 def routes(prefix: str) -> set[tuple[str, str]]:

@@ -7,7 +7,7 @@ import pytest
 
 from trunkline.protocols.openai_chat.answer import put_cost as put_cost_into_answer
 from trunkline.protocols.openai_chat.answer import read
-from trunkline.protocols.openai_chat.stream import StreamObserver, has_usage, is_plain, put_cost
+from trunkline.protocols.openai_chat.stream import Envelope, StreamObserver, has_usage, is_plain, put_cost
 from trunkline.protocols.sse import data_of, event
 
 
@@ -172,3 +172,70 @@ def test_events_that_are_passed_by_count_in_estimates_about_as_if_they_were_read
     passed.pass_by(delta(content=texts[4]), 7.0)
     assert passed.characters == read.characters
     assert (passed.first_at, passed.last_at) == (0.0, 7.0)
+
+
+def said(text: str, **more: Any) -> bytes:
+    choice = {"index": 0, "delta": {"content": text, **more.pop("delta", {})}}
+    return event(json.dumps({"id": "c", "choices": [choice], **more}, separators=(",", ":")).encode())
+
+
+def learned(*blocks: bytes) -> Envelope:
+    envelope = Envelope()
+    for block in blocks:
+        envelope.learn(block)
+    return envelope
+
+
+def text_bytes(envelope: Envelope, block: bytes) -> int:
+    return envelope.text_bytes(block, 0, len(block))
+
+
+def in_chunk(envelope: Envelope, block: bytes, end: bytes = b"\r\n") -> int:
+    return envelope.text_bytes_in_chunk(b"%x\r\n" % len(block) + block + end, len(b"%x\r\n" % len(block)), len(block))
+
+
+def test_events_like_one_before_say_their_text_one_or_several_at_a_time() -> None:
+    envelope = learned(said("one"))
+    assert text_bytes(envelope, said(" two")) == in_chunk(envelope, said(" two")) == 4
+    assert text_bytes(envelope, said(" two") + said("") + said("!")) == 5
+
+
+def test_the_last_of_several_events_that_came_together_is_a_pattern_too() -> None:
+    assert in_chunk(learned(said("one", odd=1) + said(" two")), said(" three")) == 6
+
+
+@pytest.mark.parametrize(
+    "block",
+    [
+        said("x", usage={}),
+        said('x"'),
+        said("x\\"),
+        said("x")[:-1],
+        said("x") + b": so\n\n",
+        b"\n" + said("x"),
+        said("x", delta={"refusal": "no"}),
+    ],
+)
+def test_what_is_not_like_an_event_before_is_told(block: bytes) -> None:
+    envelope = learned(said("one"))
+    assert text_bytes(envelope, block) == in_chunk(envelope, block) == -1
+
+
+def test_padding_is_passed_over_and_nothing_else_at_its_place() -> None:
+    envelope = learned(said("one", obfuscation="abc"))
+    two, three = said("two", obfuscation="xyzxyz"), said("three", obfuscation="a")
+    assert text_bytes(envelope, two + three) == 8
+    assert in_chunk(envelope, two) == 3
+    assert text_bytes(envelope, two[:-3] + b',"usage":{}}\n\n') == -1
+    assert in_chunk(envelope, two[:-3] + b',"usage":{}}\n\n') == -1
+
+
+def test_what_does_not_end_as_a_chunk_does_is_in_none() -> None:
+    assert in_chunk(learned(said("one")), said(" two"), b"\n\n") == -1
+    assert in_chunk(learned(said("one", obfuscation="abc")), said("two", obfuscation="xyz"), b"\n\n") == -1
+
+
+def test_pieces_of_a_tool_call_are_no_pattern() -> None:
+    call = {"tool_calls": [{"index": 0, "function": {"arguments": "1"}}]}
+    assert text_bytes(learned(said("", delta=call)), said("", delta=call)) == -1
+    assert text_bytes(learned(said("", delta={"tool_calls": None})), said("x", delta={"tool_calls": None})) == 1

@@ -8,7 +8,7 @@ import pytest
 from tests.fakes.records import START_MS, a_record
 from trunkline.ir.usage import Usage
 from trunkline.pricing.types import Cost
-from trunkline.records.figures import HOUR_S, MAX_TOKENS, Gathered, OfferFigures, Use
+from trunkline.records.figures import HOUR_S, MAX_TOKENS, TOKENS, Gathered, OfferFigures, Use
 from trunkline.records.types import Attempt, Candidate, Record
 
 OFFER = "acme/alpha:acme"
@@ -123,6 +123,36 @@ def test_the_nonsense_of_a_provider_spoils_no_sum() -> None:
     use.see(attempt)
     assert (figures.input_tokens, figures.output_tokens, figures.latency.count) == (MAX_TOKENS, 0, 0)
     assert (use.input_tokens, use.output_tokens, use.web_searches, use.cost_pico_usd) == (MAX_TOKENS, 0, MAX_TOKENS, 0)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"usage": Usage(input_tokens=19, output_tokens=10)},
+        {"usage": Usage(input_tokens=19, cache_read_tokens=5, output_tokens=10, reasoning_tokens=3)},
+        {"usage": Usage(input_tokens=19, output_tokens=10), "first_token_ms": 20.0, "last_token_ms": 40.0},
+        {"usage": Usage(input_tokens=MAX_TOKENS, cache_read_tokens=MAX_TOKENS)},
+        {"usage": Usage(input_tokens=-1, output_tokens=10)},
+        {"usage": Usage(estimated=True)},
+        *({"usage": Usage(**{name: 7})} for name in TOKENS),
+        {"cost": Cost(total_pico_usd=10**18)},
+        {"cost": Cost(total_pico_usd=-7)},
+        {"cost": Cost(estimated=True)},
+        {"cost": Cost(unpriced=("audio",))},
+        {"tool_calls": 2, "tool_errors": 1},
+        {"outcome": "status", "status": 503},
+        {"outcome": "client_left"},
+    ],
+    ids=str,
+)
+def test_what_is_gathered_is_what_each_of_both_sees(changes: dict[str, object]) -> None:
+    attempt = an_attempt(**{"cost": Cost(total_pico_usd=5)} | changes)
+    found = gathered(*[a_record(0, offer=OFFER, attempts=(attempt,)) for _ in range(2)])
+    use = Use(requests=2)
+    for _ in range(2):
+        use.see(attempt)
+    assert list(found.offers.values()) == [figures_of(attempt, attempt)]
+    assert list(found.use.values()) == [use]
 
 
 def test_a_record_counts_in_the_minute_and_the_hour_of_its_end() -> None:

@@ -1,19 +1,22 @@
 """A store that is away: what comes meanwhile is on the local disk, and in the store once and in order when that is there again. On both kinds of stores."""
 
 import asyncio
+import itertools
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from tests.fakes.kept import CIPHER, NOW_MS, a_kept
 from tests.fakes.records import a_record, an_intent, until
 from tests.fakes.stores import AnyBatch, AnyStore
 from trunkline.errors import StoreError
-from trunkline.records.journal import Journal, StillWriting, bring_over
+from trunkline.records.journal import Journal, StillWriting, bring_over, merged
 from trunkline.records.spool import Spool
+from trunkline.records.types import Forgotten
 from trunkline.records.writer import Batch, RecordWriter
 from trunkline.storage.frames import Frames
 
@@ -116,6 +119,49 @@ async def test_what_comes_while_the_store_is_away_is_durable_and_later_in_the_st
     assert any_store.records() == [a_record(number) for number in range(20)]
     assert any_store.count("intents") == 0
     assert (writer.stats().last_error, writer.stats().spooled_bytes, spooled(tmp_path / "spool")) == ("", 0, 0)
+
+
+async def test_many_small_batches_are_brought_over_in_few_and_in_their_order(writer, any_store, away):
+    """Each for itself would wait for its own commit: what comes meanwhile may be as fast, and it would never end."""
+    away.is_away = True
+    for number in range(60):
+        writer.intend(an_intent(number))
+        await writer.flushed()
+        if number % 2:
+            writer.end(a_record(number))
+        writer.keep(a_kept("resp:1", data=b"%d" % number, created_ms=number))
+        await writer.flushed()
+    before, away.is_away = away.writes, False
+    await until(lambda: not writer.stats().is_spooling)
+    # 120 batches: 1, 2, 4 and so on up to 64, and one in case that the last came while it was at it.
+    assert away.writes - before <= 8
+    assert any_store.records() == [a_record(number) for number in range(1, 60, 2)]
+    assert any_store.count("intents") == 30
+    assert any_store.rows("SELECT created_ms FROM kept") == [(59,)]
+
+
+def test_batches_made_one_do_what_they_do_one_after_the_other(any_store):
+    batches = [
+        ([a_record(1)], [an_intent(2), an_intent(3)], [], [a_kept("a"), a_kept("b")]),
+        ([a_record(2)], [], ["req_000002"], [Forgotten("a")]),
+        ([], [an_intent(4)], ["req_000001"], [a_kept("c")]),
+        (
+            [],
+            [msgspec.structs.replace(an_intent(3), offer="other", provider="other")],
+            [],
+            [Forgotten("c"), a_kept("a")],
+        ),
+    ]
+    records, intents, ended, changes = merged(batches)
+    batch = any_store.batch()
+    batch.write(records, intents, ended, changes)
+    assert any_store.records() == [a_record(1), a_record(2)]
+    assert {(one.id, one.offer) for one in batch.open_intents()} == {
+        ("req_000003", "other"),
+        ("req_000004", an_intent(4).offer),
+    }
+    assert {row[0] for row in any_store.rows("SELECT key FROM kept")} == {"a", "b"}
+    batch.close()
 
 
 async def test_an_intent_that_was_stored_before_ends_with_what_waited(writer, any_store, away):
@@ -235,6 +281,43 @@ async def test_a_store_that_does_not_answer_gets_the_batch_on_the_disk_first(any
         await until(lambda: not writer.stats().is_spooling)
         assert len(opened) == 1
     assert any_store.records() == [a_record(1), a_record(2)]
+
+
+async def test_what_came_before_is_in_the_store_however_much_comes_after(any_store, tmp_path, frames):
+    """Else a budget would never be summed up under load, where each batch is late."""
+    goes_on, is_over = threading.Event(), threading.Event()
+    numbers = itertools.count(2)
+
+    class Late(Leading):
+        """Has another batch come for each that it stores."""
+
+        def write(self, *items: Sequence[object]) -> None:
+            if not journal.taken:
+                raise StoreError("away")
+            goes_on.wait(20)
+            self._batch.write(*items)
+            if not is_over.is_set():
+                journal.put(([a_record(next(numbers))], [], [], []), 0, 0, after_failure=False)
+
+    folder = tmp_path / "spool"
+    folder.mkdir()
+    journal = Journal(Spool(folder, MUCH), frames)
+    # Time stands still: nothing but what is waited for ends the waiting.
+    writer = RecordWriter(
+        lambda: Late(Away(any_store), any_store.batch()), min_interval_s=0.0, journal=journal, clock=lambda: 0.0
+    )
+    writer.start()
+    writer.end(a_record(1))
+    waiting = asyncio.create_task(writer.all_stored())
+    await until(lambda: journal.taken == 1)
+    await writer.flushed()
+    goes_on.set()
+    try:
+        await asyncio.wait_for(waiting, 20)
+        assert a_record(1) in any_store.records()
+    finally:
+        is_over.set()
+        writer.stop()
 
 
 async def test_a_batch_of_which_nobody_knows_whether_it_was_stored_is_there_once(any_store, tmp_path, frames):

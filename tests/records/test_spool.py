@@ -145,8 +145,8 @@ def test_what_is_of_no_use_here_is_put_aside(opened, tmp_path):
     spool = opened(tmp_path, MUCH)
     spool.append(b"odd")
     spool.append(b"good")
-    spool.peek()
-    spool.put_aside()
+    spool.put_aside(spool.peek())
+    spool.done()
     assert all_of(spool) == [b"good"]
     [path] = tmp_path.glob("*.unreadable")
     assert path.read_bytes() == b"odd"
@@ -180,3 +180,30 @@ def test_a_folder_that_cannot_be_made_is_named_with_the_mend(tmp_path):
     (tmp_path / "spool").write_text("a file")
     with pytest.raises(StoreError, match=r"correct \[store\] spool_dir"):
         claim(tmp_path / "spool")
+
+
+def test_some_of_the_oldest_frames_are_the_same_until_they_are_done(opened, tmp_path):
+    spool = opened(tmp_path, MUCH, segment_bytes=57)
+    for number in range(6):
+        spool.append(b"frame %d" % number)
+    assert spool.peek_some(2) == spool.peek_some(64) == [b"frame 0", b"frame 1"]
+    spool.done()
+    # To the end of their file.
+    assert spool.peek_some(64) == [b"frame 2"]
+    spool.done()
+    assert spool.peek_some(64) == [b"frame 3", b"frame 4", b"frame 5"]
+    spool.done()
+    assert spool.is_empty
+
+
+def test_what_lies_before_something_damaged_is_not_gone_before_it_is_done(opened, tmp_path):
+    spool = opened(tmp_path, MUCH)
+    for number in range(3):
+        spool.append(b"frame %d" % number)
+    [path] = tmp_path.glob("*.journal")
+    text = path.read_bytes()
+    path.write_bytes(text.replace(b"frame 2", b"xxxxx 2"))
+    assert spool.peek_some(64) == [b"frame 0", b"frame 1"]
+    assert path.exists()
+    spool.done()
+    assert (spool.peek_some(64), spool.damaged, spool.is_empty) == ([], 1, True)

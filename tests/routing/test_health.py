@@ -7,20 +7,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from trunkline.routing.health import (
-    ENOUGH,
     FAILED_REST_S,
     GATE_LAST,
     GATE_LATER,
-    MAX_KEPT,
     MAX_RETRY_AFTER_S,
     MAX_SILENT,
     MAX_WAITING,
-    MINUTE_S,
     STEADY_S,
     UNMEASURED,
     Health,
-    Sample,
 )
+from trunkline.routing.minutes import ENOUGH, MAX_KEPT, MINUTE_S, Sample
 
 OFFER = "acme/alpha:acme"
 

@@ -201,42 +201,97 @@ async def _opens(state: InRedis, hold: Hold) -> bool:
     return False
 
 
-async def test_what_a_gateway_held_that_shows_no_life_is_let_go(server) -> None:
-    async with in_redis(server, silent_ms=600) as living:
+async def test_what_a_dead_gateway_held_is_let_go_once_it_is_known_to_be_dead(server) -> None:
+    async with in_redis(server, gone_ms=0) as living:
         hold, places = await filled(living, "budget:dead", 100), Places("places:dead", 2)
         mine = claim_of(hold, 30, places=(places,))
         assert await living.claim(mine, now_ms()) == Grant(30)
-        async with in_redis(server, silent_ms=600) as dying:
+        async with in_redis(server, gate="gw_dead") as dying:
             await dying.claim(claim_of(hold, 70, places=(places,)), now_ms())
             assert (await living.claim(claim_of(hold, 1), now_ms())).kind == "budget"
+        living.let_go("gw_dead")
         await until(lambda: _is_after_a_beat(living, hold, Spent(0, 30)))
         assert await living.claim(claim_of(hold, 70, places=(places,)), now_ms()) == Grant(70)
         living.settle(mine.id, 30, 0, now_ms(), [hold.name])
         await until(lambda: _is(living, hold, Spent(30, 70)))
 
 
-async def test_where_nobody_was_heard_nobody_is_let_go(server) -> None:
-    async with in_redis(server) as first, in_redis(server) as second:
-        hold = await filled(first, "budget:outage", 100)
-        await second.claim(claim_of(hold, 70), now_ms())
-        # As after a minute in which the Redis stood still.
-        await _ago(second, 60, heard=True)
-        await first.connect()
+async def test_a_gateway_that_is_silent_here_alone_keeps_what_it_holds(server) -> None:
+    async with in_redis(server) as first:
+        hold = await filled(first, "budget:cut-off", 100)
+        async with in_redis(server) as second:
+            await second.claim(claim_of(hold, 70), now_ms())
+        # As after an hour in which it was not heard.
+        await _ago(second, 3_600, by=first)
+        for _ in range(3):
+            await first.connect()
         assert await _is(first, hold, Spent(0, 70))
 
 
-async def test_one_that_was_held_for_dead_and_lives_holds_again_what_is_under_way(server) -> None:
-    async with in_redis(server) as first, in_redis(server) as second:
-        hold = await filled(first, "budget:cut-off", 100)
+async def test_what_an_earlier_process_of_the_same_name_held_is_let_go_at_the_start(server) -> None:
+    async with in_redis(server) as living:
+        hold = await filled(living, "budget:again", 100)
+        async with in_redis(server, gate="gw_again") as before:
+            await before.claim(claim_of(hold, 70), now_ms())
+        async with in_redis(server, gate="gw_again", gone_ms=0) as after:
+            going = claim_of(hold, 20)
+            await after.claim(going, now_ms())
+            await until(lambda: _is_after_a_beat(after, hold, Spent(0, 20)))
+            await after.connect()
+            assert await _is(living, hold, Spent(0, 20))
+
+
+async def test_one_that_was_held_for_dead_and_lives_never_ceases_to_hold(server) -> None:
+    async with in_redis(server, gone_ms=60_000) as first, in_redis(server, gate="gw_lives") as second:
+        hold = await filled(first, "budget:alive", 100)
         going = claim_of(hold, 70)
         await second.claim(going, now_ms())
-        await _ago(second, 60)
-        await first.connect()
-        # Let go now, or held again already: it shows life by itself too.
+        first.let_go("gw_lives")
+        await until(lambda: _has_told_of_the_dead(first))
         await second.connect()
-        await until(lambda: _is(first, hold, Spent(0, 70)))
+        # What is let go is, from now on.
+        await second._client.ask("SET", "tl:gone_at", "0")
+        await first.connect()
+        assert await _is(first, hold, Spent(0, 70))
         second.settle(going.id, 50, 0, now_ms(), [hold.name])
         await until(lambda: _is(first, hold, Spent(50, 0)))
+
+
+async def test_one_that_comes_back_after_it_was_let_go_holds_again(server) -> None:
+    async with in_redis(server, gone_ms=0) as first, in_redis(server, gate="gw_late") as second:
+        hold = await filled(first, "budget:late", 100)
+        await second.claim(claim_of(hold, 70), now_ms())
+        first.let_go("gw_late")
+        await until(lambda: _has_told_of_the_dead(first))
+        await first.connect()
+        # It may have shown life in between already.
+        await second.connect()
+        await until(lambda: _is(first, hold, Spent(0, 70)))
+
+
+async def test_what_the_record_of_an_interrupted_request_says_takes_the_place_of_what_was_settled(server) -> None:
+    """Its gateway had settled it, and was killed before its record was stored."""
+    async with in_redis(server) as state:
+        hold = await filled(state, "budget:interrupted", 100)
+        claim = claim_of(hold, 70)
+        await state.claim(claim, now_ms())
+        state.settle(claim.id, 50, 0, now_ms(), [hold.name])
+        for _ in range(2):
+            state.settle_interrupted(claim.id, 70, now_ms(), [hold.name])
+        state.settle(claim.id, 20, 0, now_ms(), [hold.name])
+        await until(lambda: _is(state, hold, Spent(70, 0)))
+
+
+async def test_of_a_sum_that_is_read_yet_it_counts_as_its_record_says(server) -> None:
+    async with in_redis(server) as state:
+        held, counted = Hold("budget:unread", 100), Hold("budget:counted", 100)
+        for hold in (held, counted):
+            await state.open(hold)
+        state.settle("req_gone", 50, 0, now_ms(), [held.name, counted.name])
+        state.settle_interrupted("req_gone", 70, now_ms(), [held.name, counted.name])
+        await state.fill(held.name, 5, [])
+        await state.fill(counted.name, 70, ["req_gone"])
+        assert await state.spent([held.name, counted.name], now_ms()) == [Spent(75, 0), Spent(70, 0)]
 
 
 async def test_a_filling_whose_gateway_is_dead_is_taken_over(server) -> None:
@@ -392,9 +447,11 @@ async def _is_refused(state: InRedis, hold: Hold) -> bool:
     return state.is_away or isinstance(await state.claim(claim_of(hold, 1), now_ms()), Refusal)
 
 
-async def _ago(state: InRedis, seconds: float, *, heard: bool = False) -> None:
-    """As if it had been heard so long ago, and others all the time; with `heard`, as if they had not been either."""
+async def _has_told_of_the_dead(state: InRedis) -> bool:
+    return not state._gone
+
+
+async def _ago(state: InRedis, seconds: float, *, by: InRedis | None = None) -> None:
+    """As if it had been heard last so long ago."""
     at_ms = int(now_ms() - seconds * 1000)
-    await state._client.ask("DEL", "tl:calm")
-    await state._client.ask("SET", "tl:heard", str(at_ms if heard else int(now_ms())))
-    await state._client.ask("ZADD", "tl:gates", str(at_ms), state._gate)
+    await (by or state)._client.ask("ZADD", "tl:gates", str(at_ms), state._gate)

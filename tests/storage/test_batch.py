@@ -3,7 +3,7 @@
 import msgspec
 import pytest
 
-from tests.fakes.kept import a_kept
+from tests.fakes.kept import CIPHER, a_kept
 from tests.fakes.records import a_record, an_intent
 from trunkline.errors import StoreError
 from trunkline.records.journal import StillWriting
@@ -175,6 +175,24 @@ def test_a_server_that_takes_its_time_is_told_of_at_once_and_asked_again_over_th
     batch.write([a_record(1)], [], [])
     batch.close()
     assert postgres_store.records() == [a_record(1)]
+
+
+def test_a_server_that_takes_its_time_for_each_batch_is_asked_once_for_each(postgres_store):
+    batch = PostgresBatch(postgres_store.store, postgres_store.rejected, CIPHER.seal, patience_s=0.0)
+    for number in (1, 2):
+        with pytest.raises(StillWriting):
+            batch.write([a_record(number)], [an_intent(9)], [], [a_kept("resp:1")])
+        batch.write([a_record(number)], [an_intent(9)], [], [a_kept("resp:1")])
+    batch.close()
+    assert postgres_store.records() == [a_record(1), a_record(2)]
+
+
+def test_what_differs_from_the_batch_under_way_is_a_batch_of_its_own(postgres_store):
+    batch = PostgresBatch(postgres_store.store, postgres_store.rejected, patience_s=0.0)
+    for ended in ([], [an_intent(2).id]):
+        with pytest.raises(StillWriting):
+            batch.write([a_record(1)], [an_intent(1)], ended)
+    batch.close()
 
 
 def test_a_connection_may_be_given_up_while_the_server_is_at_it(postgres_store):

@@ -10,7 +10,7 @@ from tests.fakes.stores import AnyBatch, AnyStore
 from trunkline.errors import StoreError
 from trunkline.records.spool import Spool, claim
 from trunkline.storage.frames import Frames
-from trunkline.storage.gateway_store import GatewayStore, WritingPlace, opened
+from trunkline.storage.gateway_store import GatewayStore, Left, WritingPlace, opened
 from trunkline.storage.postgres_batch import PostgresBatch
 
 MUCH = 10_000_000
@@ -104,6 +104,8 @@ def test_a_gateway_takes_over_what_another_of_its_machine_left(postgres_store, t
     with opened(place, CIPHER, told):
         # In the second folder.
         dead = crash(place, spooled=[([a_record(1)], ["req_000001"])], intents=[an_intent(1), an_intent(2)])
-    with opened(place, CIPHER, told) as store:
+    left = Left()
+    with opened(place, CIPHER, told, left) as store:
         assert store.gateway != dead
         assert (store.brought_over, store.interrupted) == (1, 1)
+    assert ([record.id for record in left.records], left.gateways, left.ours) == (["req_000002"], [dead], store.gateway)

@@ -148,13 +148,15 @@ async def test_the_tail_brings_what_was_stored_since(any_store):
     async with await Store.open(any_store.url) as store:
         logs = Logs(store, lambda: NOON_MS)
         mark = await logs.mark()
-        assert await logs.since(LogFilter(), mark, 50) == ([], mark)
+        nothing = await logs.since(LogFilter(), mark, 50)
         batch.write([a_record(5000, model="a/b"), a_record(5001, model="a/c")], [], [])
         batch.close()
-        found, after = await logs.since(LogFilter(model="a/c"), mark, 50)
-        assert await logs.since(LogFilter(), after, 50) == ([], after)
-    assert [record.id for record in found] == ["req_005001"]
-    assert after > mark
+        came = await logs.since(LogFilter(model="a/c"), mark, 50)
+        again = await logs.since(LogFilter(), came.mark, 50)
+    assert (nothing.records, nothing.mark, nothing.left_out) == ([], mark, 0)
+    assert [record.id for record in came.records] == ["req_005001"]
+    assert came.mark > mark
+    assert (again.records, again.mark) == ([], came.mark)
 
 
 async def test_the_tail_misses_nothing_that_a_slow_gateway_stores_after_a_quick_one(postgres_store):
@@ -170,14 +172,14 @@ async def test_the_tail_misses_nothing_that_a_slow_gateway_stores_after_a_quick_
         moved = columns.replace("id", "'req_slow'", 1)
         await slow.execute(f"INSERT INTO records ({columns}) SELECT {moved} FROM records")
         quick.write([a_record(2)], [], [])
-        first, mark = await logs.since(LogFilter(), mark, 50)
+        first = await logs.since(LogFilter(), mark, 50)
         await begun.commit()
-        second, mark = await logs.since(LogFilter(), mark, 50)
-        third, _ = await logs.since(LogFilter(), mark, 50)
+        second = await logs.since(LogFilter(), first.mark, 50)
+        third = await logs.since(LogFilter(), second.mark, 50)
     await slow.close()
     quick.close()
-    assert sorted(record.id for record in (*first, *second)) == ["req_000002", "req_slow"]
-    assert third == []
+    assert sorted(record.id for record in (*first.records, *second.records)) == ["req_000002", "req_slow"]
+    assert third.records == []
 
 
 @pytest.mark.parametrize("place", [Place(1767225600000.125, "req_1_2"), Place(0.0, ""), Place(1e13, "~")])

@@ -4,7 +4,6 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-import msgspec
 import pytest
 from alembic import command
 from alembic.autogenerate import compare_metadata
@@ -17,8 +16,9 @@ from tests.fakes.records import a_record, an_intent
 from tests.fakes.stores import AnyStore
 from trunkline.errors import StoreError
 from trunkline.storage import columns, migrate, schema
+from trunkline.storage.answer_search import newest_with_answer
 from trunkline.storage.engine import migration_engine
-from trunkline.storage.rows import intent_row, record_row
+from trunkline.storage.rows import RecordEncoder, intent_row
 
 
 def pragma(path: Path, name: str) -> object:
@@ -81,7 +81,7 @@ def insert(connection: sqlite3.Connection, table: str, columns: Sequence[str], r
 def test_a_store_of_each_released_version_keeps_what_it_has_and_gets_what_is_new(url, tmp_path, revision):
     path = make_store(tmp_path, revision)
     connection = sqlite3.connect(path)
-    insert(connection, "records", columns.RECORD_COLUMNS, record_row(a_record(1), msgspec.json.Encoder()))
+    insert(connection, "records", columns.RECORD_COLUMNS, RecordEncoder().row(a_record(1)))
     insert(connection, "intents", columns.INTENT_COLUMNS, intent_row(an_intent(2)))
     insert(connection, "api_keys", ("id", "name", "hash", "hint", "created_ms"), ("key_1", "laptop", "h", "abcd", 7))
     connection.commit()
@@ -101,6 +101,27 @@ def test_a_store_of_each_released_version_keeps_what_it_has_and_gets_what_is_new
     ]
     assert store.rows("SELECT id, name FROM organisations") == [("org_default", "Default")]
     assert differences(path) == []
+
+
+def test_answers_that_a_former_version_indexed_by_their_ids_are_found_by_their_hashes(url, tmp_path):
+    path = make_store(tmp_path, "0007")
+    connection = sqlite3.connect(path)
+    records = [a_record(number, answer_id="" if number == 2 else f"chatcmpl-{number}") for number in (1, 2, 3, 4)]
+    for record in records:
+        insert(connection, "records", columns.RECORD_COLUMNS, RecordEncoder().row(record))
+    connection.execute("DELETE FROM records WHERE id = 'req_000003'")
+    connection.commit()
+    connection.close()
+    migrate.upgrade(url)
+    engine = migration_engine(path)
+    with engine.connect() as connection:
+        found = [newest_with_answer(connection, f"chatcmpl-{number}") for number in (1, 2, 3, 4)]
+        assert "records_answer_id" not in index_names("records", connection)
+    engine.dispose()
+    assert [row and row.id for row in found] == ["req_000001", None, None, "req_000004"]
+    assert AnyStore(url, tmp_path).rows("SELECT last_id, records, length(hashes) FROM answer_index") == [
+        ("req_000004", 4, 8)
+    ]
 
 
 def test_processes_that_upgrade_at_once_all_succeed(url):

@@ -51,14 +51,6 @@ async def test_other_ids_find_nothing_though_many_records_have_no_answer(store, 
     assert await store.generation(id_) is None
 
 
-async def test_the_answers_index_is_used(path):
-    connection = sqlite3.connect(path)
-    query = "SELECT detail FROM records WHERE answer_id = ? AND answer_id != '' ORDER BY received_ms DESC LIMIT 1"
-    plan = str(connection.execute(f"EXPLAIN QUERY PLAN {query}", ("x",)).fetchall())
-    connection.close()
-    assert "USING INDEX records_answer_id" in plan
-
-
 async def test_recent_records_come_newest_first_page_by_page(store, write):
     write(*[a_record(number) for number in (3, 1, 5, 2, 4)])
     first = await store.recent(2)

@@ -31,7 +31,7 @@ def test_minutes_hours_and_days_say_the_same(batch: AnyBatch, any_store: AnyStor
 
 
 def test_use_in_days_is_that_in_hours_that_are_over(batch: AnyBatch, any_store: AnyStore) -> None:
-    live(batch, traffic(400, over_s=30 * HOUR_S))
+    live(batch, traffic(200, over_s=30 * HOUR_S))
     hours: Counter[tuple] = Counter()
     for (_, start_s, *place), values in rows(any_store, "use_rollups", HOUR_S).items():
         if start_s < NOON_MS / 1000 - HOUR_S:
@@ -43,7 +43,7 @@ def test_use_in_days_is_that_in_hours_that_are_over(batch: AnyBatch, any_store: 
 
 
 def test_the_cost_of_all_rows_is_that_of_all_records(batch: AnyBatch, any_store: AnyStore) -> None:
-    records = traffic(300, over_s=10 * HOUR_S)
+    records = traffic(100, over_s=10 * HOUR_S)
     live(batch, records)
     cost = sum(values[-3] for values in rows(any_store, "use_rollups", HOUR_S).values())
     assert cost == sum(record.cost_pico_usd for record in records)
@@ -77,11 +77,11 @@ def test_what_comes_after_its_minute_was_rolled_up_goes_into_all_widths(batch: A
 
 
 def test_figures_made_anew_are_those_that_were_kept_up(batch: AnyBatch, any_store: AnyStore) -> None:
-    live(batch, traffic(600, over_s=50 * HOUR_S))
+    live(batch, traffic(200, over_s=50 * HOUR_S))
     before = {table: rows(any_store, table) for table in ("offer_rollups", "use_rollups")}
     told: list[tuple[int, int]] = []
     rebuild(any_store.url, NOON_MS, lambda done, total: told.append((done, total)))
-    assert told == [(0, 600), (600, 600)]
+    assert told == [(0, 200), (200, 200)]
     assert rows(any_store, "use_rollups") == before["use_rollups"]
     # Narrow rows that have expired may be there some minutes longer than where they were never made.
     kept = {

@@ -1,4 +1,5 @@
 import json
+import sqlite3
 from typing import Any, get_args, get_origin, get_type_hints
 
 import msgspec
@@ -8,12 +9,12 @@ from hypothesis import strategies as st
 
 from tests.fakes.records import a_record
 from trunkline.errors import StoreError
-from trunkline.records.types import Attempt, Record
+from trunkline.records.types import Attempt, Candidate, Record
 from trunkline.storage.columns import RECORD_COLUMNS
-from trunkline.storage.rows import read_record, record_row
+from trunkline.storage.rows import BRIEF_COLUMNS, BRIEF_REST, RecordEncoder, read_record
 from trunkline.storage.storable import NOTE, storable_record
 
-_ENCODER = msgspec.json.Encoder()
+_ENCODER = RecordEncoder()
 _SIMPLE: dict[object, st.SearchStrategy[Any]] = {
     str: st.text(max_size=5),
     int: st.integers(-(2**63), 2**63 - 1),
@@ -38,7 +39,7 @@ def anything(type_: Any) -> st.SearchStrategy[Any]:
 
 
 def stored(record: Record) -> Record:
-    return read_record(record_row(record, _ENCODER))
+    return read_record(_ENCODER.row(record))
 
 
 @given(record=anything(Record))
@@ -58,8 +59,47 @@ def test_values_come_back_with_their_types():
     assert bytes(again.attempts[1].raw_usage) == b'{"prompt_tokens": 107}'
 
 
+def test_most_records_are_brief_and_say_the_same_as_all_their_columns():
+    brief = _ENCODER.brief_row(a_record(1))
+    assert brief is not None
+    full = dict(zip(RECORD_COLUMNS, _ENCODER.row(a_record(1)), strict=True))
+    fixed = {
+        name: sqlite3.connect(":memory:").execute(f"SELECT {sql}").fetchone()[0] for name, sql in BRIEF_REST.items()
+    }
+    assert dict(zip(BRIEF_COLUMNS, brief, strict=True)) | fixed == full
+
+
+@given(record=anything(Record))
+def test_a_record_with_more_than_the_usual_columns_is_not_brief(record: Record):
+    full = dict(zip(RECORD_COLUMNS, _ENCODER.row(record), strict=True))
+    usual = {"session_id": "", "outcome": "ok", "status": 200}
+    is_usual = all(full[name] == usual.get(name, 0) for name in BRIEF_REST)
+    assert (_ENCODER.brief_row(record) is not None) is is_usual
+
+
+@pytest.mark.parametrize("name", [*BRIEF_REST])
+def test_each_of_the_columns_that_are_left_out_makes_a_record_unusual(name: str):
+    changes: dict[str, Any] = {name: {"outcome": "error", "session_id": "s"}.get(name, 7)}
+    if name not in Record.__struct_fields__:
+        changes = {"usage": msgspec.structs.replace(a_record(1).usage, **changes)}
+    assert _ENCODER.brief_row(a_record(1, **changes)) is None
+
+
+def test_a_bill_that_is_that_of_the_last_attempt_is_written_once():
+    record = a_record(1)
+    apart = msgspec.structs.replace(record, cost=msgspec.structs.replace(record.cost))
+    assert len(_ENCODER.detail(record)) < len(_ENCODER.detail(apart)) - 50
+    assert stored(record) == stored(apart) == record
+
+
+def test_plans_that_are_remembered_are_not_mixed_up():
+    encoder = RecordEncoder()
+    records = [a_record(number, plan=(Candidate(f"offer {number % 100}", 1),)) for number in range(300)]
+    assert [read_record(encoder.row(record)) for record in records] == records
+
+
 def test_a_row_of_an_older_version_without_the_newest_fields_is_still_read():
-    row = list(record_row(a_record(1), _ENCODER))
+    row = list(_ENCODER.row(a_record(1)))
     detail = json.loads(row[-1])
     attempts = next(part for part in detail if isinstance(part, list) and part and part[0][0] == "azure")
     for attempt in attempts:
@@ -71,13 +111,13 @@ def test_a_row_of_an_older_version_without_the_newest_fields_is_still_read():
 
 
 def test_a_detail_that_cannot_be_read_names_its_record():
-    row = (*record_row(a_record(7), _ENCODER)[:-1], b"[]")
+    row = (*_ENCODER.row(a_record(7))[:-1], b"[]")
     with pytest.raises(StoreError, match="req_000007"):
         read_record(row)
 
 
 def test_the_row_has_a_value_for_each_column():
-    assert len(record_row(a_record(1), _ENCODER)) == len(RECORD_COLUMNS)
+    assert len(_ENCODER.row(a_record(1))) == len(RECORD_COLUMNS)
 
 
 def test_what_can_be_stored_is_not_changed():
@@ -102,7 +142,7 @@ def test_the_fields_of_stored_structs_are_only_ever_added_at_the_end():
         {"ended_ms": float("inf")},
         {"attempts": (msgspec.structs.replace(a_record(1).attempts[0], raw_usage=msgspec.Raw(b"{")),)},
     ],
-    ids=str,
+    ids=["half a pair", "more money than there is", "no number", "no end", "raw usage that is no JSON"],
 )
 def test_what_cannot_be_stored_is_replaced_and_the_record_says_so(changes):
     clean = storable_record(a_record(1, **changes))

@@ -1,6 +1,8 @@
 """`/platform/budgets`: how budgets stand; set, changed and ended by a form."""
 
 import re
+import sqlite3
+from contextlib import closing
 
 import pytest
 
@@ -40,7 +42,7 @@ def test_one_is_set_shown_changed_and_ended(people, client, console):
     page = people.get(answer.headers["location"]).text
     assert NASTY not in page
     (row,) = [cells for cells in rows(page) if "Key" in cells[0]]
-    assert row[1:5] == ["a month", "$9.00 90 %", "$10.00", "$1.00"]
+    assert row[1:6] == ["a month", "$9.00 90 %", "$10.00", "-", "$1.00"]
     assert 'class="budget-bar fair"' in page
     id_ = re.search(rf'href="{PATH}/(bud_[0-9a-f]+)"', page)[1]
     assert people.post(f"{PATH}/{id_}", data=form(people, limit="20", alerts="50%")).status_code == 303
@@ -88,3 +90,15 @@ def test_a_form_of_another_site_changes_nothing(people):
 def test_one_that_is_not_there_is_a_404(people):
     assert people.get(f"{PATH}/bud_none").status_code == 404
     assert people.post(f"{PATH}/bud_none", data=form(people)).status_code == 404
+
+
+def test_what_requests_under_way_hold_is_shown(people, client, console):
+    key = client.post("/api/v1/management/keys", json={"name": "under way"}).json()["id"]
+    people.post(PATH, data=form(people, of=f"key:{key}"))
+    sent = "INSERT INTO intents (id, started_ms, protocol, model, offer, provider, key_id, reserved_pico_usd) VALUES (?, 1, '', '', '', '', ?, ?)"
+    with closing(sqlite3.connect(console.folder / "trunkline.db")) as store, store:
+        store.executemany(sent, [("req_1", key, 2 * 10**12), ("req_2", key, 10**12), ("req_3", "key_other", 10**12)])
+    (row,) = [cells for cells in rows(people.get(PATH).text) if "under way" in cells[0]]
+    assert row[2:6] == ["$0 0 %", "$10.00", "$3.00", "$10.00"]
+    with closing(sqlite3.connect(console.folder / "trunkline.db")) as store, store:
+        store.execute("DELETE FROM intents")

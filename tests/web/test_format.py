@@ -85,4 +85,5 @@ def test_measured_values_have_two_places_at_most(value, text):
 
 
 def test_an_hour_is_told_as_the_seed_has_it():
-    assert format.hour(1_760_108_400_000) == "Oct 10, 2025 - 3 PM"
+    assert format.bar_hour(1_760_108_400_000) == "Oct 10, 2025 - 3 PM"
+    assert format.hour(1_760_108_400_000) == "2025-10-10 15:00"

@@ -4,6 +4,7 @@ import json
 import re
 import shlex
 
+import msgspec
 import pytest
 
 from tests.fakes.console import MASTER_KEY
@@ -299,3 +300,13 @@ def test_a_request_with_many_attempts_shows_them_all(people, keep):
     )
     text = people.get(f"/platform/logs/{keep(attempts=attempts).id}").text
     assert text.count('class="lane"') == 40
+
+
+def test_what_a_prepaid_request_took_from_which_wallet_is_shown(people, client, console):
+    for kind, name, usd in (("bonus", "welcome", "0.01"), ("top_up", "paid in", "5")):
+        body = {"amount_usd": usd, "kind": kind, "name": name}
+        assert client.post("/api/v1/management/credits", json=body).status_code == 201
+    console.keep(msgspec.structs.replace(a_record(9001), cost_pico_usd=3 * 10**10, prepaid_by="org_default"))
+    page = people.get("/platform/logs/req_009001").text.split("Charged to</h3>")[1].split("</table>")[0]
+    assert re.findall(r"<bdi>(.*?)</bdi>.*?>(\$[\d.]+)</td>", page) == [("welcome", "$0.01"), ("paid in", "$0.02")]
+    assert "Charged to" not in people.get("/platform/logs/req_000001").text

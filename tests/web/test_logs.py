@@ -165,6 +165,15 @@ def test_the_tail_brings_what_came_since_and_goes_on_from_there(people, console)
     assert ids(people.get(again)) == []
 
 
+def test_the_tail_says_how_many_it_left_out_where_more_came_than_it_shows(people, console):
+    asks = _asks(people.get("/platform/logs").text)
+    console.keep(*(a_record(number, received_ms=START_MS + number) for number in range(7000, 7073)))
+    fresh = people.get(asks)
+    assert numbers(fresh) == list(range(7072, 7022, -1))
+    assert "23 more came in between and are not shown" in fresh.text
+    assert "more came in between" not in people.get(_asks(fresh.text)).text
+
+
 def _asks(page):
     return re.search(r'hx-get="(/platform/logs/tail[^"]+)" hx-trigger="every 2s"', page)[1].replace("&amp;", "&")
 

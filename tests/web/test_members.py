@@ -52,7 +52,7 @@ def test_a_member_is_changed(client, admin):
 def test_a_member_is_disabled_and_let_in_again(client, console, admin):
     with member_browser(console, "dave@example.com") as dave:
         id_ = id_of(client, "dave@")
-        assert "Disable Dave" in admin.get(f"{PATH}/{id_}").text
+        assert "Disable Dave" in words(admin.get(f"{PATH}/{id_}").text)
         admin.post(f"{PATH}/{id_}/disable")
         assert dave.get("/platform/account").status_code == 303
         assert "cannot sign in" in admin.get(f"{PATH}/{id_}").text

@@ -126,6 +126,8 @@ class KeyRing:
                 return None
             if len(self._proven) < _MAX_PROVEN:
                 self._proven[secret] = key
+        if key.revoked_ms is None and key.expires_ms is None:
+            return key
         return key if is_valid(key, now_ms) else None
 
     def replace(self, keys: Iterable[ApiKey]) -> None:

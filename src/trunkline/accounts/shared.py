@@ -93,6 +93,9 @@ class Spent(msgspec.Struct, frozen=True):
 class SharedState(Protocol):
     """The seam. What memory can say it says at once; what needs the network is awaited."""
 
+    answers_at_once: bool
+    """`claim` never has to be awaited."""
+
     def claim(self, claim: Claim, now_ms: float) -> "Grant | Refusal | Awaitable[Grant | Refusal]":
         """All or nothing, atomically over all gateways."""
         ...
@@ -104,6 +107,10 @@ class SharedState(Protocol):
     def settle(self, id_: str, cost_pico_usd: int, tokens: int, now_ms: float, names: Sequence[str] = ()) -> None:
         """What it really was; never waits, and is not lost while a Redis is away. `names` are the holds that cover the request when it ends: a budget that
         was made in the meantime is charged too. A request without a claim is charged to these alone."""
+        ...
+
+    def settle_interrupted(self, id_: str, cost_pico_usd: int, now_ms: float, names: Sequence[str]) -> None:
+        """Of a request whose process is gone: what its record says, also where that process had settled it at another cost and died before its record."""
         ...
 
     def open(self, hold: Hold) -> "bool | Awaitable[bool]":

@@ -1,6 +1,6 @@
 """What is worth an alert. Pure. In: how budgets stand, incidents, use without a price. Out: `Alert`s, the same ones however often it is asked."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
 from typing import Protocol
 
@@ -27,6 +27,17 @@ class Standing(Protocol):
     def ends_ms(self) -> int | None: ...
 
 
+class Left(Protocol):
+    """What an organisation has left: `storage.ledger.Credits`."""
+
+    @property
+    def org_id(self) -> str: ...
+    @property
+    def funded_pico_usd(self) -> int: ...
+    @property
+    def left_pico_usd(self) -> int: ...
+
+
 def of_budgets(standings: Iterable[Standing]) -> list[Alert]:
     """One for each budget that has passed a threshold: the highest, so that one that runs out at once is told once."""
     found: list[Alert] = []
@@ -36,6 +47,27 @@ def of_budgets(standings: Iterable[Standing]) -> list[Alert]:
         passed = [one for one in budget.alerts if spent * 100 >= budget.limit_pico_usd * one and spent > 0]
         if passed:
             found.append(_of_budget(standing, max(passed)))
+    return found
+
+
+def of_credits(credits: Iterable[Left], low_pico_usd: Callable[[str], int | None]) -> list[Alert]:
+    """One for each prepaid organisation that has less left than its threshold; None: it has none."""
+    found: list[Alert] = []
+    for one in credits:
+        threshold, left = low_pico_usd(one.org_id), one.left_pico_usd
+        if threshold is None or left >= threshold:
+            continue
+        gone = " Its requests are refused." if left <= 0 else ""
+        found.append(
+            Alert(
+                # What was put in stays the same until somebody puts more in: between two such acts credits only fall, and pass a line once.
+                f"credits:{one.org_id}:{threshold}:{one.funded_pico_usd}",
+                "credits.low",
+                f"The credits of organisation {one.org_id} are low",
+                f"{usd(left)} USD are left, less than {usd(threshold)}.{gone}",
+                {"organisation": one.org_id, "left_usd": usd(left), "threshold_usd": usd(threshold)},
+            )
+        )
     return found
 
 

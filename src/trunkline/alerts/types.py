@@ -4,7 +4,7 @@ from typing import Literal, Protocol
 
 import msgspec
 
-AlertType = Literal["budget.threshold", "provider.outage", "provider.recovered", "model.unpriced"]
+AlertType = Literal["budget.threshold", "provider.outage", "provider.recovered", "model.unpriced", "credits.low"]
 
 
 class Alert(msgspec.Struct, frozen=True):

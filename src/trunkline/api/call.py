@@ -13,6 +13,7 @@ import httptools
 
 from trunkline.errors import RequestError
 from trunkline.execution.respond import Headers
+from trunkline.execution.transport.lengths import KNOWN_LENGTHS, LENGTHS
 
 _JOINED_BYTES = 64 * 1024
 """Longer bodies are not copied to their head."""
@@ -39,6 +40,10 @@ class Handler(Protocol):
         ...
 
 
+AtOnce = Callable[["Call", bytes], bool]
+"""Begins to answer a request whose body is given. False: nothing was done."""
+
+
 class Connection(Protocol):
     """The server's side of a connection, as far as an answer needs it."""
 
@@ -60,12 +65,19 @@ class Call:
     """Lives from the end of the request's head to the end of its answer."""
 
     __slots__ = (
-        "_chunked", "_connection", "_with_body", "answered", "body", "common", "complete", "handler", "headers",
+        "_chunked", "_connection", "answered", "at_once", "body", "common", "complete", "handler", "headers",
         "http_10", "keep_alive", "method", "on_left", "on_stop", "started", "target", "told",
     )  # fmt: skip
 
     def __init__(
-        self, connection: Connection, method: str, target: bytes, headers: Headers, *, keep_alive: bool, http_10: bool
+        self,
+        connection: Connection,
+        method: str,
+        target: bytes,
+        headers: Headers,
+        *,
+        keep_alive: bool,
+        http_10: bool = False,
     ) -> None:
         self._connection = connection
         self.method = method
@@ -89,8 +101,13 @@ class Call:
         """Told when the server stops: who makes the answer without a task shall go on in one, which can be cancelled."""
         self.told: Any = None
         """What the application found in the head, where it is the same for each request with that head: it is not looked at again."""
+        self.at_once: AtOnce | None = None
+        """Beside `told`: who may answer a whole request with that head before anything else is made of it."""
         self._chunked = False
-        self._with_body = method != "HEAD"
+
+    @property
+    def _with_body(self) -> bool:
+        return self.method != "HEAD"
 
     def add(self, piece: bytes) -> None:
         """The next piece of the body. No piece is kept as an object of its own: a caller may send its body in chunks of a byte."""
@@ -155,21 +172,24 @@ class Call:
     def plainly(self, lines: bytes, body: bytes) -> None:
         """`whole` with status 200 and its header lines as they are sent, for a request with a body."""
         self.started = True
-        length = b"content-length: %d\r\n\r\n" % len(body)
         if not self.keep_alive:
             lines += b"connection: close\r\n"
         elif self.http_10:
             lines += b"connection: keep-alive\r\n"
-        connection = self._connection
-        connection.transport.write(b"".join((_OK, connection.date(), self.common, lines, length, body)))
+        connection, size = self._connection, len(body)
+        length = LENGTHS[size] if size < KNOWN_LENGTHS else b"%d\r\n\r\n" % size
+        connection.transport.write(
+            b"".join((_OK, connection.date(), self.common, lines, b"content-length: ", length, body))
+        )
         self._ended()
 
     def go_on(self, work: Coroutine[Any, Any, None]) -> None:
         """What was begun without a task needs one after all."""
         self._connection.go_on(self, work)
 
-    def start(self, status: int, headers: Headers, first: bytes = b"") -> None:
-        """The head of an answer whose end is not known, with its first bytes. A `content-length` in the headers frames it, else chunks do."""
+    def start(self, status: int, headers: Headers, first: bytes = b"") -> Connection | None:
+        """The head of an answer whose end is not known, with its first bytes. A `content-length` in the headers frames it, else chunks do; then the connection
+        takes chunks as they are."""
         self.started = True
         framed = any(name == b"content-length" for name, _ in headers) or status in _WITHOUT_BODY
         self._chunked = not framed and not self.http_10
@@ -177,6 +197,7 @@ class Call:
             self.keep_alive = False
         head = self._head(status, headers) + (b"transfer-encoding: chunked\r\n\r\n" if self._chunked else b"\r\n")
         self._connection.transport.write(head + self._framed(first) if first and self._with_body else head)
+        return self._connection if self._chunked and self._with_body else None
 
     def send(self, data: bytes) -> bool:
         """The next bytes; whether the call `is_full` now. After `start`."""

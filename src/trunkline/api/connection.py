@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import httptools
 import msgspec
 
-from trunkline.api.call import Call, Handler, origin_form
+from trunkline.api.call import AtOnce, Call, Handler, origin_form
 from trunkline.api.heads import KnownHead, known_head
 from trunkline.errors import InvalidParams, PayloadTooLarge, RequestError
 from trunkline.execution.respond import Headers
@@ -28,6 +28,7 @@ MAX_QUIET_BYTES = 2 * MAX_HEAD_BYTES
 LINGER_S = 2.0
 """A refused caller may still be sending: closed at once, the kernel would reset the connection and the refusal be lost (RFC 9112, 9.6)."""
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
+_NO_HEADERS: Headers = []
 _MAX_AHEAD = 64
 """Requests sent ahead of their turn; reading stops at the first, but one read may hold several."""
 
@@ -143,15 +144,19 @@ class ServerProtocol(asyncio.Protocol):
         """A read that begins with a head."""
         known = self._known
         if known is not None and known.is_of(data):
-            self._read_at = self._loop.time()
-            keep_alive = not self._server.leaving
-            call = Call(self, known.method, known.target, known.headers, keep_alive=keep_alive, http_10=False)
-            self._call = self._reading = call
-            call.told = known.told
-            self._begin(call, known.length)
             start = known.start
-            if len(data) - start == known.length and call.handler is not None:
-                # It is whole, as most are.
+            is_whole = len(data) - start == known.length
+            if is_whole and known.at_once is not None and self._is_answered(known, known.at_once, data[start:]):
+                return
+            self._read_at = self._loop.time()
+            call = Call(
+                self, known.method, known.target, known.headers, keep_alive=not self._server.leaving, http_10=False
+            )
+            self._call = self._reading = call
+            call.told, call.at_once = known.told, known.at_once
+            self._begin(call, known.length)
+            if is_whole and call.handler is not None:
+                # As most are.
                 call.body, call.complete, self._reading = data[start:], True, None
                 self._run(call, call.handler)
                 return
@@ -164,7 +169,21 @@ class ServerProtocol(asyncio.Protocol):
         if first is None or first.handler is None or first.told is None:
             return
         if first.keep_alive and not first.http_10:
-            self._known = known_head(data, first.method, first.target, first.headers, first.told)
+            self._known = known_head(data, first.method, first.target, first.headers, first.told, first.at_once)
+
+    def _is_answered(self, known: KnownHead, at_once: AtOnce, body: bytes) -> bool:
+        """Whether a whole request is answered, or will be, without more ado."""
+        call = self._call = Call(self, known.method, known.target, _NO_HEADERS, keep_alive=not self._server.leaving)
+        call.complete = True
+        try:
+            if at_once(call, body):
+                return True
+        except Exception:  # the request's edge
+            self._server.log.exception("a request could not be answered")
+            _fail(call)
+            return True
+        self._call = None
+        return False
 
     def _take_missing(self, data: bytes) -> None:
         """The body of a request whose head was known."""

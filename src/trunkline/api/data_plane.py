@@ -13,6 +13,7 @@ from urllib.parse import parse_qs
 import msgspec
 
 from trunkline.accounts.keys import MASTER_ID, ApiKey
+from trunkline.accounts.terms import KeyTerms
 from trunkline.accounts.types import NO_RULES, KeyRules
 from trunkline.api.call import Call, Handler
 from trunkline.api.cors import Cors
@@ -26,12 +27,12 @@ from trunkline.api.responses import StoredResponses
 from trunkline.errors import AccessDenied, NotFound, RequestError
 from trunkline.execution.asked import Door
 from trunkline.execution.codecs import codec_of
-from trunkline.execution.exchange import Exchange
+from trunkline.execution.exchange import Client, Exchange, opened
 from trunkline.execution.explain import told
 from trunkline.execution.gateway import Gateway, Snapshot
 from trunkline.execution.idempotency import OnceOnly
 from trunkline.execution.permitted import check_protocol
-from trunkline.execution.plain import Place, begin_plainly
+from trunkline.execution.plain import Head, begin_plainly
 from trunkline.execution.respond import JSON_HEADERS, Reply
 from trunkline.execution.run import abandon, begin, refuse, retry_headers, run
 from trunkline.protocols.codec import CHAT, RESPONSES
@@ -48,18 +49,32 @@ _API = ("/api/", "/v1/", "/v1beta", "/anthropic/v1/", "/anthropic/api/")
 _MAX_HEADER_TEXT = 512
 
 
-class Seen(msgspec.Struct):
+class Seen(Client):
     """What one pass over the request's headers found."""
 
     secret: str = ""
-    app_url: str = ""
-    app_title: str = ""
-    session_id: str = ""
-    user_agent: str = ""
     origin: bytes = b""
     idempotency_key: bytes | None = None
     explains: bool = False
     """It wants to be told how its answer came about."""
+
+
+class Known(msgspec.Struct, eq=False):
+    """What a head says: `Call.told`. Lives as long as the head is known."""
+
+    door: Door
+    seen: Seen
+    head: Head
+    plane: "DataPlane"
+    has_shapes: bool = False
+    """The last request with it that came whole went the short way."""
+
+    def begin(self, call: Call, body: bytes) -> bool:
+        """`Call.at_once`."""
+        if not self.has_shapes:
+            return False
+        self.has_shapes = self.plane.begin_at_once(self, call, body)
+        return self.has_shapes
 
 
 class DataPlane:
@@ -96,7 +111,7 @@ class DataPlane:
         reply = Reply(call, request_id, self._loop)
         protocol = ""
         if call.told is not None:
-            found, seen = call.told
+            found, seen = call.told.door, call.told.seen
             try:
                 return self._generate(request_id, found, seen, call, reply)
             except RequestError as error:
@@ -110,20 +125,42 @@ class DataPlane:
             if found is not None:
                 protocol = found.protocol
                 if not seen.origin:
-                    call.told = found, seen
+                    known = call.told = Known(found, seen, Head(found, seen, self._log), self)
+                    if found is CHAT_DOOR and seen.idempotency_key is None and not seen.explains:
+                        call.at_once = known.begin
                 return self._generate(request_id, found, seen, call, reply)
             return self._other(call, seen, reply)
         except RequestError as error:
             _answer_error(reply, error, protocol or spoken(call.target, call.headers))
             return None
 
+    def begin_at_once(self, known: "Known", call: Call, body: bytes) -> bool:
+        """Answer a whole request on the short way, where it is one of those. False: nothing was done."""
+        gateway, clock = self._gateway, self._gateway.clock
+        now_ms = clock.unix_ms()
+        key = self._authenticate(known.seen.secret, now_ms)
+        if key is None or len(body) > gateway.snapshot.policy.max_body_bytes:
+            return False
+        terms: KeyTerms | None = None
+        try:
+            if key.rules is not NO_RULES or key.kind != "inference":
+                check_protocol(key, CHAT)
+            if gateway.accounting is not None and key.id != MASTER_ID:
+                terms = gateway.accounting.of(key)
+        except RequestError:
+            # The long way tells.
+            return False
+        head, id_ = known.head, clock.new_id()
+        if not begin_plainly(gateway, call, head, key, id_, clock.now_s(), now_ms, body, None, terms):
+            return False
+        gateway.open += 1
+        return True
+
     def _generate(self, request_id: str, found: Door, seen: Seen, call: Call, reply: Reply) -> Handler | None:
         gateway, clock = self._gateway, self._gateway.clock
-        exchange = Exchange(request_id, found.protocol, clock.now_s(), clock.unix_ms())
-        key = self._key(seen, exchange.received_ms)
-        exchange.key_id, exchange.zero_retention = key.id, key.zero_retention
-        exchange.app_url, exchange.app_title = seen.app_url, seen.app_title
-        exchange.session_id, exchange.user_agent = seen.session_id, seen.user_agent
+        now_s, now_ms = clock.now_s(), clock.unix_ms()
+        key = self._key(seen, now_ms)
+        exchange = opened(request_id, found.protocol, now_s, now_ms, seen, key)
         if key.rules is not NO_RULES or key.kind != "inference":
             exchange.rules = key.rules
             try:
@@ -142,9 +179,9 @@ class DataPlane:
             gateway.captures.begin(exchange, call.method, call.target, call.headers, reply)
         if seen.idempotency_key is not None and self._once.is_on:
             return _GeneratingOnce(
-                gateway, exchange, found, reply, self._log, seen.explains, call, self._once, seen.idempotency_key
+                gateway, exchange, found, reply, self._log, seen.explains, call, key, self._once, seen.idempotency_key
             )
-        return _Generating(gateway, exchange, found, reply, self._log, seen.explains, call)
+        return _Generating(gateway, exchange, found, reply, self._log, seen.explains, call, key)
 
     def _key(self, seen: Seen, now_ms: float) -> ApiKey:
         key = self._authenticate(seen.secret, now_ms) if seen.secret else None
@@ -180,7 +217,7 @@ class DataPlane:
             return explain.Explaining(self._gateway, asks_with, reply, _answer_error)
         if path == METRICS and call.method in ("GET", "HEAD"):
             key = self._key(seen, self._gateway.clock.unix_ms()) if self._metrics.needs_key(call) else None
-            return self._metrics.scrape(reply, key, self.refused)
+            return self._metrics.scrape(call, reply, key, self.refused)
         handler = self._handler(path)
         if handler is not None and call.method in ("GET", "HEAD"):
             if handler is self._models and seen.secret:
@@ -218,17 +255,26 @@ class DataPlane:
 class _Generating:
     """A request for an answer of a model, whose key is good. Whatever becomes of it, it ends in one record."""
 
-    __slots__ = ("_door", "_exchange", "_explains", "_gateway", "_log", "_place", "_reply", "max_body_bytes")
+    __slots__ = ("_call", "_door", "_exchange", "_explains", "_gateway", "_key", "_log", "_reply", "max_body_bytes")
 
     def __init__(
-        self, gateway: Gateway, exchange: Exchange, found: Door, reply: Reply, log: Any, explains: bool, place: Place
+        self,
+        gateway: Gateway,
+        exchange: Exchange,
+        found: Door,
+        reply: Reply,
+        log: Any,
+        explains: bool,
+        call: Call,
+        key: ApiKey,
     ) -> None:
         self._door = found
         self._gateway = gateway
         self._exchange = exchange
         self._reply = reply
         self._log = log
-        self._place = place
+        self._call = call
+        self._key = key
         self._explains = explains
         if explains:
             reply.told = partial(told, exchange, True)
@@ -240,11 +286,22 @@ class _Generating:
         if exchange.capture is not None:
             exchange.capture.asked.take(body)
         if not self._explains:
-            may_be_plain = door is CHAT_DOOR and exchange.terms is None and exchange.rules is NO_RULES
-            if may_be_plain and begin_plainly(gateway, exchange, reply, self._place, door, body, self._log):
+            if door is CHAT_DOOR and self._is_begun_plainly(body):
                 return None
             reply.told = partial(told, exchange, False)
         return run(gateway, exchange, reply, door, body, self._log)
+
+    def _is_begun_plainly(self, body: bytes) -> bool:
+        exchange, known = self._exchange, self._call.told
+        client = Client(exchange.app_url, exchange.app_title, exchange.session_id, exchange.user_agent)
+        head = Head(self._door, client, self._log) if known is None else known.head
+        is_begun = begin_plainly(
+            self._gateway, self._call, head, self._key, exchange.id, exchange.received_at, exchange.received_ms, body, self._reply,
+            exchange.terms,
+        )  # fmt: skip
+        if known is not None:
+            known.has_shapes = is_begun
+        return is_begun
 
     def refuse(self, error: RequestError) -> None:
         refuse(self._gateway, self._exchange, self._reply, self._door, error)
@@ -256,7 +313,7 @@ class _Generating:
 class _GeneratingOnce(_Generating):
     """The same with an `Idempotency-Key`."""
 
-    __slots__ = ("_key", "_once")
+    __slots__ = ("_once", "_once_key")
 
     def __init__(
         self,
@@ -266,19 +323,22 @@ class _GeneratingOnce(_Generating):
         reply: Reply,
         log: Any,
         explains: bool,
-        place: Place,
+        call: Call,
+        key: ApiKey,
         once: OnceOnly,
-        key: bytes,
+        once_key: bytes,
     ) -> None:
-        super().__init__(gateway, exchange, found, reply, log, explains, place)
+        super().__init__(gateway, exchange, found, reply, log, explains, call, key)
         reply.told = partial(told, exchange, explains)
         self._once = once
-        self._key = key
+        self._once_key = once_key
 
     def run(self, body: bytes) -> Coroutine[Any, Any, None]:
         if self._exchange.capture is not None:
             self._exchange.capture.asked.take(body)
-        return self._once.answer(self._gateway, self._exchange, self._reply, self._door, body, self._key, self._log)
+        return self._once.answer(
+            self._gateway, self._exchange, self._reply, self._door, body, self._once_key, self._log
+        )
 
 
 class _Counting:

@@ -11,11 +11,14 @@ from trunkline.api.trusted_proxies import TrustedProxies
 from trunkline.errors import InvalidParams, Overloaded, RequestError, TransportError
 from trunkline.execution.respond import Headers, Reply
 from trunkline.execution.transport.options import Unsendable
-from trunkline.execution.transport.types import Origin, Transport, UpstreamRequest
+from trunkline.execution.transport.types import Origin, Transport, UpstreamRequest, UpstreamResponse
 
 MAX_BODY_BYTES = 1024 * 1024
 FIRST_BYTE_S = 120.0
 """More than the console itself waits where it tries a provider's credentials out: its words are better than ours."""
+STALLED_S = 60.0
+"""So long a caller may take nothing of an answer."""
+TOTAL_S = 86_400.0
 _HOP_BY_HOP = frozenset(
     {
         b"connection",
@@ -40,7 +43,10 @@ _ANSWERED_BY_US = frozenset({b"x-request-id", b"request-id", b"x-zenmux-requesti
 class Forwarder:
     """The way to the console. Lives as long as the data plane."""
 
-    def __init__(self, transport: Transport, console_path: str, proxies: TrustedProxies) -> None:
+    def __init__(
+        self, transport: Transport, console_path: str, proxies: TrustedProxies, stalled_s: float = STALLED_S
+    ) -> None:
+        self._stalled_s = stalled_s
         self._transport = transport
         self._origin = Origin("http", "console", 80, unix_path=console_path, guarded=False)
         self._proxies = proxies
@@ -64,10 +70,34 @@ class Forwarder:
             ]
             length = [(name, value) for name, value in response.headers if name == b"content-length"]
             reply.start(response.status, headers + length)
-            await response.pump(lambda chunk: _passed_on(reply, chunk))
-            reply.end()
+            if await self._pump(response, reply):
+                reply.end()
+            else:
+                reply.close()
+                call.cut()
         finally:
             response.abort()
+
+    async def _pump(self, response: UpstreamResponse, reply: Reply) -> bool:
+        """Pass the body on; False where the caller has taken nothing of it for a while."""
+        passed = 0
+
+        def take(chunk: bytes) -> "asyncio.Future[None] | None":
+            nonlocal passed
+            passed += 1
+            return _passed_on(reply, chunk)
+
+        pump = asyncio.ensure_future(response.pump(take))
+        try:
+            while True:
+                before = passed
+                if (await asyncio.wait({pump}, timeout=self._stalled_s))[0]:
+                    await pump
+                    return True
+                if passed == before and reply.is_full:
+                    return False
+        finally:
+            pump.cancel()
 
     def _request(self, call: Call, body: bytes, reply: Reply) -> UpstreamRequest:
         named = _named_by_connection(call.headers)
@@ -88,7 +118,8 @@ class Forwarder:
             body,
             connect_s=2.0,
             first_byte_s=FIRST_BYTE_S,
-            total_s=300.0,
+            # An export of millions of records takes its time. While bytes come it goes on; where none come, `idle_s` ends it.
+            total_s=TOTAL_S,
         )
 
 

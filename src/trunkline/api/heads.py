@@ -6,6 +6,7 @@ What was parsed once is not parsed again: the same bytes mean the same. Only `Co
 import re
 from typing import Any
 
+from trunkline.api.call import AtOnce
 from trunkline.execution.respond import Headers
 
 _LENGTH = re.compile(rb"\r\ncontent-length: ?([0-9]{1,8})(?=\r\n)", re.IGNORECASE)
@@ -24,8 +25,10 @@ class KnownHead:
         "_after_bytes",
         "_before",
         "_before_bytes",
+        "_digits",
+        "_headers",
         "_length_at",
-        "headers",
+        "at_once",
         "length",
         "method",
         "start",
@@ -33,37 +36,55 @@ class KnownHead:
         "told",
     )
 
-    def __init__(self, before: bytes, after: bytes, method: str, target: bytes, headers: Headers, told: Any) -> None:
+    def __init__(
+        self,
+        before: bytes,
+        after: bytes,
+        method: str,
+        target: bytes,
+        headers: Headers,
+        told: Any,
+        at_once: AtOnce | None = None,
+    ) -> None:
         self._before, self._before_bytes = before, len(before)
         self._after, self._after_bytes = after, len(after)
         self.method = method
         self.target = target
-        self.headers = headers
-        """Of the request that came last."""
+        self._headers = headers
         self._length_at = [name for name, _ in headers].index(b"content-length")
         self.told = told
+        self.at_once = at_once
         """What the application found in it."""
+        self._digits = b"0"
         self.length = self.start = 0
         """Of the body, since the last `is_of`; where it starts."""
 
     def is_of(self, data: bytes) -> bool:
         """Whether a read is one such head and its body, or the beginning of that."""
         size = self._before_bytes
-        if data[:size] != self._before:
+        if not data.startswith(self._before):
             return False
         end = data.find(b"\r", size)
-        digits, start = data[size:end], end + self._after_bytes
-        if len(digits) > _MAX_DIGITS or data[end:start] != self._after or not digits.isdigit():
+        digits = data[size:end]
+        if len(digits) > _MAX_DIGITS or not data.startswith(self._after, end) or not digits.isdigit():
             return False
         self.length = length = int(digits)
-        self.start = start
+        self.start = start = end + self._after_bytes
         if length == 0 or len(data) > start + length:
             return False
-        self.headers[self._length_at] = (b"content-length", digits)
+        self._digits = digits
         return True
 
+    @property
+    def headers(self) -> Headers:
+        """Of the request that came last."""
+        self._headers[self._length_at] = (b"content-length", self._digits)
+        return self._headers
 
-def known_head(data: bytes, method: str, target: bytes, headers: Headers, told: Any) -> KnownHead | None:
+
+def known_head(
+    data: bytes, method: str, target: bytes, headers: Headers, told: Any, at_once: AtOnce | None = None
+) -> KnownHead | None:
     """Of a read that began with the head, and what was made of that; None for one that has more to it than a length.
 
     None too where the read may hold more than one request: what was made of another one must never be taken for what this head says.
@@ -79,7 +100,7 @@ def known_head(data: bytes, method: str, target: bytes, headers: Headers, told: 
         return None
     found = _LENGTH.search(head)
     assert found is not None, "there is one"
-    return KnownHead(head[: found.start(1)], head[found.end(1) :], method, target, headers, told)
+    return KnownHead(head[: found.start(1)], head[found.end(1) :], method, target, headers, told, at_once)
 
 
 def _but_keep_alive(headers: Headers) -> set[bytes]:

@@ -33,6 +33,12 @@ class Place:
         """Where that process of this worker does."""
         return self.folder / f"worker-{self.worker}-{pid}.sock"
 
+    @property
+    def is_shared(self) -> bool:
+        """Whether another process of this worker lives: the one that this one is to replace."""
+        pids = [int(path.stem.rpartition("-")[2]) for path in self.folder.glob(f"worker-{self.worker}-*.sock")]
+        return any(pid != os.getpid() and _lives(pid) for pid in pids)
+
     def all(self) -> dict[str, Path]:
         """Worker -> where it answers, of those that are not leaving."""
         return {path.name.split("-")[1]: path for path in sorted(self.folder.glob("worker-*.sock"))}
@@ -43,6 +49,14 @@ def end_with_parent() -> None:
     end is the parent's."""
     if sys.platform != "linux":
         threading.Thread(target=_wait_for_end, args=(0,), daemon=True).start()
+
+
+def _lives(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except OSError:
+        return False
+    return True
 
 
 def _wait_for_end(fd: int) -> None:

@@ -29,6 +29,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = MappingProxyType(
         "budgets": ("trunkline.cli.budgets:budgets", "The most that may be spent: set, list, change, end."),
         "credentials": ("trunkline.cli.credentials:credentials", "Keys of providers in the store: add, list, revoke."),
         "members": ("trunkline.cli.members:members", "Who may sign in: invite, list, change, disable."),
+        "organisations": ("trunkline.cli.organisations:organisations", "Make, list and rename organisations."),
         "projects": ("trunkline.cli.projects:projects", "Make, list, rename and archive projects."),
         "audit": ("trunkline.cli.audit:audit", "Who did what."),
         "credits": ("trunkline.cli.credits:credits", "Put money in, put it right, see what is left."),

@@ -25,6 +25,7 @@ from trunkline.catalog.load import load
 from trunkline.cli.lifeline import IDLE_LEAVES_WITHIN_S, Place
 from trunkline.cli.logs import make_logger
 from trunkline.cli.supervisor import ChildSpec, Supervisor
+from trunkline.cli.waiting import once_it_is_there
 from trunkline.errors import ConfigError, TrunklineError
 from trunkline.settings import Settings, keys_for_next_start, load_settings, with_address
 from trunkline.storage import migrate
@@ -68,9 +69,29 @@ def serve(config: Path | None, host: str | None, port: int | None, workers: int)
         shared_port(listener, workers) as listeners,
         runtime_folder() as folder,
     ):
-        if not migrate.is_current(settings.store.url):
-            migrate.upgrade(settings.store.url)
+        with _ending_by_signal():
+            once_it_is_there(lambda: _bring_up_to_date(settings.store.url), _open_doors(settings, listeners), _log())
         return _supervise(written, settings, listeners, folder)
+
+
+def _bring_up_to_date(url: str) -> None:
+    if not migrate.is_current(url):
+        migrate.upgrade(url)
+
+
+def _open_doors(settings: Settings, listeners: Sequence[socket.socket]) -> Sequence[socket.socket]:
+    """Those where callers can be told something while there is nobody else to do it: over TLS they wait instead."""
+    return () if settings.server.tls_cert else list(dict.fromkeys(listeners))
+
+
+@contextlib.contextmanager
+def _ending_by_signal() -> Iterator[None]:
+    """While there is no supervisor yet, SIGTERM ends everything in order all the same."""
+    before = signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def check_workers(settings: Settings, workers: int) -> None:
@@ -99,7 +120,7 @@ def is_one_process_store(settings: Settings) -> bool:
 def _supervise(written: Settings, settings: Settings, listeners: Sequence[socket.socket], folder: Path) -> int:
     """`written` is the configuration as it stands, `settings` the same with what the command line says."""
     settings = with_address(settings, port=listeners[0].getsockname()[1])
-    log = make_logger(sys.stderr, "serve")
+    log = _log()
     if settings.shared.url is not None and is_one_process_store(settings):
         log.warning("not used by one process, which keeps its shared state in memory", key="shared.url")
     supervisor = Supervisor(
@@ -112,6 +133,10 @@ def _supervise(written: Settings, settings: Settings, listeners: Sequence[socket
         on_stop=lambda: _close(listeners),
     )
     return supervisor.run()
+
+
+def _log() -> Any:
+    return make_logger(sys.stderr, "serve")
 
 
 def _close(listeners: Sequence[socket.socket]) -> None:

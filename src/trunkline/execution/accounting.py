@@ -85,7 +85,27 @@ class Accounting:
         """The same of one whose process is gone. Also of a key that has no terms by now: what its claim holds is let go."""
         terms = self.terms.get(record.key_id)
         names = [] if terms is None else [hold.name for hold in terms.holds(record.received_ms)]
-        self.state.settle(record.id, record.cost_pico_usd, _tokens(record), self.clock.unix_ms(), names)
+        self.state.settle_interrupted(record.id, record.cost_pico_usd, self.clock.unix_ms(), names)
+
+    def granted_at_once(self, claim: Claim) -> Grant | None:
+        """The answer to a claim, where that can be told now, and is all that it asks for. None: nothing is claimed."""
+        if not self.state.answers_at_once:
+            return None
+        answer = self.state.claim(claim, self.clock.unix_ms())
+        return answer if isinstance(answer, Grant) else None
+
+    def lease_s(self, longest_s: float) -> float:
+        """Of a claim for a request whose attempts take no longer than that."""
+        return max(longest_s + self.drain_cap_s + _SPARE_S, _LEAST_LEASE_S)
+
+    def settle(self, terms: KeyTerms, record: Record, *, is_claimed: bool) -> None:
+        """What a request really cost; also one that got no further than its claim."""
+        names: list[str] = []
+        if record.cost_pico_usd:
+            current = self.terms.get(terms.key.id) or terms
+            names = [hold.name for hold in current.holds(record.received_ms)]
+        if is_claimed or names:
+            self.state.settle(record.id, record.cost_pico_usd, _tokens(record), self.clock.unix_ms(), names)
 
     async def claimed(self, terms: KeyTerms, claim: Claim) -> Grant | Refusal:
         """The answer to a claim, once what was spent of its holds is known."""
@@ -130,7 +150,7 @@ class Paying:
     """One request's claim. Lives as long as it."""
 
     __slots__ = (
-        "_accounting", "_asked", "_bounds", "_exchange", "_is_claimed", "_running", "_snapshot", "_terms", "_tokens", "_worst", "granted",
+        "_accounting", "_asked", "_bounds", "_exchange", "_is_claimed", "_running", "_snapshot", "_terms", "_worst", "granted",
     )  # fmt: skip
 
     def __init__(self, accounting: Accounting, terms: KeyTerms, exchange: Exchange) -> None:
@@ -138,7 +158,6 @@ class Paying:
         self._terms = terms
         self._exchange = exchange
         self._is_claimed = False
-        self._tokens = 0
         self._running = 0
         """Pico-USD that attempts under way may still cost."""
         self._worst: dict[str, Worst | None] = {}
@@ -158,8 +177,7 @@ class Paying:
             self._bounds = bounds_of(asked, exchange.request_bytes, accounting.ceilings)
             amount, least = self._quote(chosen)
         facts = asked.facts
-        output = facts.max_output_tokens or TYPICAL_OUTPUT_TOKENS
-        self._tokens = -(-facts.prompt_bytes // _BYTES_PER_TOKEN) + output if terms.rates else 0
+        tokens = tokens_of(facts.prompt_bytes, facts.max_output_tokens) if terms.rates else 0
         longest_s = max(step.offer.deadlines.total_s for step in chosen.steps)
         claim = Claim(
             exchange.id,
@@ -168,8 +186,8 @@ class Paying:
             holds,
             terms.rates,
             terms.places,
-            self._tokens,
-            max(longest_s + accounting.drain_cap_s + _SPARE_S, _LEAST_LEASE_S),
+            tokens,
+            accounting.lease_s(longest_s),
         )
         # Before it is asked for: who leaves while a Redis answers may have got it.
         self._is_claimed = True
@@ -181,15 +199,19 @@ class Paying:
             raise error_of(answer, terms, amount)
         self.granted = answer.amount_pico_usd
 
+    def is_granted(self, grant: Grant) -> None:
+        """Somebody has claimed for it already."""
+        self._is_claimed, self.granted = True, grant.amount_pico_usd
+
+    def go_on(self, snapshot: Snapshot, asked: Asked) -> None:
+        """Instead of `claim`, after `is_granted`."""
+        self._snapshot, self._asked = snapshot, asked
+        if self._terms.has_money:
+            self._bounds = bounds_of(asked, self._exchange.request_bytes, self._accounting.ceilings)
+
     def settle(self, record: Record) -> None:
         """What it really cost; also of one that got no further than its claim."""
-        terms, state, now_ms = self._terms, self._accounting.state, self._accounting.clock.unix_ms()
-        names: list[str] = []
-        if record.cost_pico_usd:
-            current = self._accounting.terms.get(terms.key.id) or terms
-            names = [hold.name for hold in current.holds(record.received_ms)]
-        if self._is_claimed or names:
-            state.settle(record.id, record.cost_pico_usd, _tokens(record), now_ms, names)
+        self._accounting.settle(self._terms, record, is_claimed=self._is_claimed)
 
     # --- attempts
 
@@ -213,9 +235,9 @@ class Paying:
             need = worst.cost(limit)
             self._tell(limit, worst)
         self._running += need
-        return msgspec.structs.replace(
-            one, step=msgspec.structs.replace(step, max_output_tokens=limit), reserved_pico_usd=need
-        )
+        if limit != step.max_output_tokens:
+            step = msgspec.structs.replace(step, max_output_tokens=limit)
+        return msgspec.structs.replace(one, step=step, reserved_pico_usd=need)
 
     def ended(self, one: Try) -> None:
         """The attempt is over: what it cost is in the exchange."""
@@ -292,6 +314,11 @@ class Paying:
         exchange.notes.append(note)
         exchange.more_headers = [one for one in exchange.more_headers if one[0] != b"x-trunkline-notice"]
         exchange.more_headers.append((b"x-trunkline-notice", note.encode()))
+
+
+def tokens_of(prompt_bytes: int, max_output_tokens: int | None) -> int:
+    """What a request is taken to use, for a rate of tokens."""
+    return -(-prompt_bytes // _BYTES_PER_TOKEN) + (max_output_tokens or TYPICAL_OUTPUT_TOKENS)
 
 
 def _nothing() -> None:

@@ -12,7 +12,7 @@ import msgspec
 
 from trunkline.execution.asked import Asked
 from trunkline.execution.exchange import Exchange
-from trunkline.execution.gateway import Gateway
+from trunkline.execution.gateway import Gateway, Snapshot
 from trunkline.ir.usage import Usage
 from trunkline.protocols.codec import CHAT, GEMINI, MESSAGES, RESPONSES
 from trunkline.protocols.rawjson import UNREADABLE
@@ -57,7 +57,7 @@ _metadata = msgspec.json.Decoder(_Metadata | None)
 
 def held_of(gateway: Gateway, asked: Asked, exchange: Exchange, ranked: Ranked) -> Held | None:
     """What an account still has of the conversation that a request goes on with; None where nothing depends on it."""
-    if len(ranked.rated) == 1 and not _has_several_keys(gateway, ranked.rated[0].step.offer.provider):
+    if len(ranked.rated) == 1 and not _has_several_keys(gateway.snapshot, ranked.rated[0].step.offer.provider):
         return None
     if not len(gateway.holds):
         return None
@@ -70,6 +70,18 @@ def held_of(gateway: Gateway, asked: Asked, exchange: Exchange, ranked: Ranked) 
     if brings_state:
         return msgspec.structs.replace(held, is_bound=True)
     return held if gateway.clock.now_s() < held.until_s else None
+
+
+async def recall(gateway: Gateway, snapshot: Snapshot, asked: Asked, exchange: Exchange) -> None:
+    """Have what other gateways know of the conversation, where something may depend on it. To be awaited before planning."""
+    if not gateway.holds.is_shared or not (_is_cacheable(asked) or _brings_state(asked)):
+        return
+    model = snapshot.catalog.models.get(asked.facts.model)
+    if model is not None and not asked.facts.wish.models:
+        reachable = snapshot.reachable(model)
+        if len(reachable) < 2 and not any(_has_several_keys(snapshot, offer.provider) for offer in reachable):
+            return
+    await gateway.holds.recall(_name(asked, exchange))
 
 
 def note(gateway: Gateway, asked: Asked, exchange: Exchange, attempt: Attempt) -> None:
@@ -91,9 +103,11 @@ def note(gateway: Gateway, asked: Asked, exchange: Exchange, attempt: Attempt) -
         began_s + ttl_s,
         ttl_s,
     )
-    gateway.holds.keep(name, held)
+    has_state = gateway.holds.is_shared and (is_thinking or _brings_state(asked))
+    gateway.holds.keep(name, held, has_state=has_state)
     if asked.is_stored and exchange.answer_id:
-        gateway.holds.keep(_digest(exchange.key_id, asked.facts.model, exchange.answer_id.encode()), held)
+        later = _digest(exchange.key_id, asked.facts.model, exchange.answer_id.encode())
+        gateway.holds.keep(later, held, has_state=has_state)
 
 
 def is_elsewhere(held: Held | None, offer: str) -> bool:
@@ -101,8 +115,8 @@ def is_elsewhere(held: Held | None, offer: str) -> bool:
     return held is not None and held.is_bound and held.offer != offer
 
 
-def _has_several_keys(gateway: Gateway, provider: str) -> bool:
-    account = gateway.snapshot.accounts.get(provider)
+def _has_several_keys(snapshot: Snapshot, provider: str) -> bool:
+    account = snapshot.accounts.get(provider)
     return isinstance(account, Account) and len(account.keys) > 1
 
 

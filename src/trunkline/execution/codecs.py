@@ -1,6 +1,7 @@
 """The codecs by the names of their protocols. In: a name as in the catalog. Out: the module, imported at its first use, so that a start is quick."""
 
 import importlib
+from functools import cache
 from typing import cast
 
 from trunkline.protocols.codec import CHAT, CONVERSE, GEMINI, MESSAGES, RESPONSES, Codec
@@ -14,6 +15,7 @@ _MODULES = {
 }
 
 
+@cache
 def codec_of(protocol: str) -> Codec:
     """KeyError for a protocol that nobody speaks."""
     return cast(Codec, importlib.import_module(_MODULES[protocol]))

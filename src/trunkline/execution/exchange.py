@@ -11,10 +11,20 @@ from trunkline.pricing.types import FREE, Cost
 from trunkline.records.types import Attempt, Candidate, Record
 
 if TYPE_CHECKING:
+    from trunkline.accounts.keys import ApiKey
     from trunkline.accounts.terms import KeyTerms
     from trunkline.execution.accounting import Paying
     from trunkline.execution.capture import Capture
     from trunkline.execution.gateway import Snapshot
+
+
+class Client(msgspec.Struct):
+    """What a head says of who is asking: stands in the record."""
+
+    app_url: str = ""
+    app_title: str = ""
+    session_id: str = ""
+    user_agent: str = ""
 
 
 class Exchange(msgspec.Struct, eq=False):
@@ -111,3 +121,20 @@ class Exchange(msgspec.Struct, eq=False):
             self.simulated,
             self.prepaid_by,
         )
+
+
+def opened(id_: str, protocol: str, received_at: float, received_ms: float, client: Client, key: "ApiKey") -> Exchange:
+    """Of a request whose key is good. `received_at` is loop time."""
+    # By position, in the order of `Exchange`.
+    return Exchange(
+        id_,
+        protocol,
+        received_at,
+        received_ms,
+        key.id,
+        client.app_url,
+        client.app_title,
+        client.session_id,
+        client.user_agent,
+        key.zero_retention,
+    )

@@ -47,6 +47,9 @@ class Lane(Reply):
     def write(self, data: bytes) -> bool:
         return self.won and self._reply.write(data)
 
+    def pass_on(self, chunk: bytes, size: int, at_s: float) -> bool:
+        return self.won and self._reply.pass_on(chunk, size, at_s)
+
     def end(self) -> None:
         if self.won:
             self._reply.end()

@@ -11,6 +11,9 @@ MAX_CONVERSATIONS = 50_000
 class Holds:
     """Lives as long as the process, in its memory: after a start conversations find their offer anew."""
 
+    is_shared = False
+    """Whether `recall` may find more than is here."""
+
     def __init__(self, most: int = MAX_CONVERSATIONS) -> None:
         self._most = most
         self._held: OrderedDict[bytes, Held] = OrderedDict()
@@ -28,8 +31,13 @@ class Holds:
         """What is held of a conversation, whether or not its cache still lives."""
         return self._held.get(name)
 
-    def keep(self, name: bytes, held: Held) -> None:
-        """From now on this is held; the conversation that rested longest is forgotten where there are too many."""
+    async def recall(self, name: bytes) -> None:
+        """Have here what other gateways know of a conversation."""
+
+    def keep(self, name: bytes, held: Held, *, has_state: bool = False) -> None:
+        """From now on this is held, for long where the account's own state is with it; the conversation that rested longest is forgotten where there are
+        too many."""
+        del has_state
         known = self._held
         known[name] = held
         known.move_to_end(name)

@@ -45,7 +45,7 @@ class Answer(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Ledger(Protocol):
-    """Which requests were answered or are being answered. In memory and the store here; what several processes share is another one."""
+    """Which requests were answered or are being answered. In memory and the store here; for several processes see `shared_ledger`."""
 
     async def claim(self, name: str, asked: bytes) -> Answer | None:
         """What is kept under a name; None where nothing is, and then the name is held until its `release`.
@@ -75,13 +75,13 @@ class LocalLedger:
 
     async def claim(self, name: str, asked: bytes) -> Answer | None:
         self._refuse_held(name, asked)
-        answer = _read((await self._shelf.find((name,))).get(name))
+        answer = await self._stored(name)
         if answer is not None:
-            _refuse_other(answer.asked, asked)
+            refuse_other(answer.asked, asked)
             return answer
         # Somebody may have come while the store was read.
         self._refuse_held(name, asked)
-        self._held[name] = asked, self._now_s()
+        self._hold(name, asked)
         return None
 
     async def keep(self, kept: Kept) -> None:
@@ -93,18 +93,18 @@ class LocalLedger:
     async def release(self, name: str) -> None:
         del self._held[name]
 
+    async def _stored(self, name: str) -> Answer | None:
+        return read_answer((await self._shelf.find((name,))).get(name))
+
+    def _hold(self, name: str, asked: bytes) -> None:
+        self._held[name] = asked, self._now_s()
+
     def _refuse_held(self, name: str, asked: bytes) -> None:
         held = self._held.get(name)
         if held is None:
             return
-        _refuse_other(held[0], asked)
-        # Who knows how long models take: as long again as it has taken so far.
-        wait_s = min(max(self._now_s() - held[1], _RETRY_MIN_S), _RETRY_MAX_S)
-        raise InProgress(
-            f"A request with this `{HEADER}` is still being answered. Send it again later: it will get that answer.",
-            param=HEADER,
-            retry_after_s=wait_s,
-        )
+        refuse_other(held[0], asked)
+        raise in_progress(self._now_s() - held[1])
 
 
 class OnceOnly:
@@ -317,7 +317,7 @@ def _digest(door: Door, body: bytes) -> bytes:
     return hashlib.sha256(msgspec.json.encode(told) + body).digest()
 
 
-def _read(kept: Kept | None) -> Answer | None:
+def read_answer(kept: Kept | None) -> Answer | None:
     """A row that cannot be read is as none: its request is answered anew."""
     try:
         return None if kept is None else _answers.decode(kept.data)
@@ -325,7 +325,17 @@ def _read(kept: Kept | None) -> Answer | None:
         return None
 
 
-def _refuse_other(known: bytes, asked: bytes) -> None:
+def in_progress(age_s: float) -> InProgress:
+    """Of a request that began so long ago. Who knows how long models take: as long again as it has taken so far."""
+    return InProgress(
+        f"A request with this `{HEADER}` is still being answered. Send it again later: it will get that answer.",
+        param=HEADER,
+        retry_after_s=min(max(age_s, _RETRY_MIN_S), _RETRY_MAX_S),
+    )
+
+
+def refuse_other(known: bytes, asked: bytes) -> None:
+    """Raises KeyReused where two digests differ."""
     if known != asked:
         raise KeyReused(
             f"This `{HEADER}` came with another request before: the same key must come with the same body. Make a new key for a new request.",

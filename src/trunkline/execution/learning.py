@@ -1,15 +1,19 @@
 """Learns the shapes of requests. In: a request that was answered. Out: in the snapshot's `Shapes`, what the next one of its kind has in common with it."""
 
+from trunkline.accounts.types import NO_RULES, KeyRules
 from trunkline.catalog.types import Offer
+from trunkline.errors import RequestError
 from trunkline.execution.asked import Asked
-from trunkline.execution.gateway import Gateway, Snapshot
+from trunkline.execution.gateway import Gateway, RememberedPlan, Snapshot
 from trunkline.execution.keys import Key
 from trunkline.execution.planning import remembered
+from trunkline.execution.quotes import Quotes
 from trunkline.execution.shapes import MESSAGES, Road, Shape
 from trunkline.execution.transport.client import HttpTransport
 from trunkline.execution.transport.pool import Pool
 from trunkline.execution.transport.types import UpstreamRequest
 from trunkline.execution.ways import ChatWay, way
+from trunkline.execution.worst import bounds_of
 from trunkline.ir.wish import NO_WISH
 from trunkline.protocols.codec import CHAT
 from trunkline.protocols.openai_chat.measure import text_bytes
@@ -17,17 +21,26 @@ from trunkline.providers.accounts import Account, endpoint
 from trunkline.providers.surfaces import PLAIN
 from trunkline.routing.types import Step
 
-DAY_MS = 86_400_000
+_DAY_MS = 86_400_000
 MAX_BODY_BYTES = 64 * 1024
 """Of longer ones the copying costs more than all that is saved."""
 MAX_AROUND_BYTES = 8 * 1024
 """What stands around the messages is kept for each shape, and for each offer once more."""
 
 
-def learn_shape(gateway: Gateway, snapshot: Snapshot, asked: Asked, step: Step, key: Key) -> None:
-    """Take in a request that was answered by the step's offer. The second of its kind is remembered."""
+def learn_shape(
+    gateway: Gateway, snapshot: Snapshot, asked: Asked, step: Step, key: Key, rules: KeyRules = NO_RULES
+) -> None:
+    """Take in a request that was answered by the step's offer. The second of its kind is remembered. `rules` are the caller's key's."""
     facts, body = asked.facts, asked.body
-    if facts.protocol != CHAT or facts.stream or asked.has_state or facts.wish is not NO_WISH or key.name:
+    if (
+        step.max_output_tokens is not None
+        or facts.protocol != CHAT
+        or facts.stream
+        or asked.has_state
+        or facts.wish is not NO_WISH
+        or key.name
+    ):
         return
     if len(body) > MAX_BODY_BYTES:
         return
@@ -35,13 +48,16 @@ def learn_shape(gateway: Gateway, snapshot: Snapshot, asked: Asked, step: Step, 
     if cut is None:
         return
     before, after = cut
-    shape = snapshot.shapes.of(before, after)
-    day = int(gateway.clock.unix_ms() // DAY_MS)
-    if shape is None or shape.day != day or shape.known is not remembered(gateway, snapshot, facts):
-        made = _shape(gateway, snapshot, asked, after, day) if snapshot.shapes.is_seen_again(before, after) else None
+    shapes = snapshot.shapes.under(rules)
+    shape = shapes.of(before, after)
+    from_ms = gateway.clock.unix_ms() // _DAY_MS * _DAY_MS
+    if shape is None or shape.from_ms != from_ms or shape.known is not remembered(gateway, snapshot, facts, rules):
+        if not shapes.is_seen_again(before, after):
+            return
+        made = _shape(gateway, snapshot, asked, after, from_ms, rules)
         if made is None:
             return
-        snapshot.shapes.keep(before, made)
+        shapes.keep(before, made)
         shape = made
     road = _road(gateway, snapshot, asked, step, key)
     if road is not None:
@@ -60,14 +76,32 @@ def _cut(asked: Asked) -> tuple[bytes, bytes] | None:
     return (before, after) if is_plain else None
 
 
-def _shape(gateway: Gateway, snapshot: Snapshot, asked: Asked, after: bytes, day: int) -> Shape | None:
+def _shape(
+    gateway: Gateway, snapshot: Snapshot, asked: Asked, after: bytes, from_ms: float, rules: KeyRules
+) -> Shape | None:
     facts = asked.facts
-    known = remembered(gateway, snapshot, facts)
+    known = remembered(gateway, snapshot, facts, rules)
     inside = text_bytes(asked.fields["messages"])
     if known is None or inside is None:
         return None
     include = snapshot.policy.include_cost if facts.include_cost is None else facts.include_cost
-    return Shape(after, facts, facts.prompt_bytes - inside, day, known, include)
+    made = Shape(after, facts, facts.prompt_bytes - inside, from_ms, from_ms + _DAY_MS, known, include)
+    made.quotes = _quotes(gateway, asked, known)
+    return made
+
+
+def _quotes(gateway: Gateway, asked: Asked, known: RememberedPlan) -> Quotes | None:
+    """Of the first model's offers; models to fall back to are claimed for when they are reached."""
+    accounting, found = gateway.accounting, known.eligible
+    if accounting is None:
+        return None
+    try:
+        bounds = bounds_of(asked, len(asked.body), accounting.ceilings)
+    except RequestError:
+        # A tool without a bound, which the long way refuses where there is a budget.
+        return None
+    steps = [step for step in found.steps if step.offer.model == found.model.slug]
+    return Quotes(bounds, found.model, steps, accounting.ceilings, gateway.clock.today())
 
 
 def _road(gateway: Gateway, snapshot: Snapshot, asked: Asked, step: Step, key: Key) -> Road | None:
@@ -75,7 +109,13 @@ def _road(gateway: Gateway, snapshot: Snapshot, asked: Asked, step: Step, key: K
     offer = step.offer
     account = snapshot.account(offer.provider)
     taken = way(asked, step, account, snapshot, "", 0, forgetting=False)
-    if type(taken) is not ChatWay or account.credential is not None or len(account.keys) > 1 or step.emulated:
+    if (
+        step.shown_model
+        or type(taken) is not ChatWay
+        or account.credential is not None
+        or len(account.keys) > 1
+        or step.emulated
+    ):
         return None
     sent = taken.sent()
     around = _around(sent.body, bytes(asked.fields["messages"]))
@@ -84,7 +124,9 @@ def _road(gateway: Gateway, snapshot: Snapshot, asked: Asked, step: Step, key: K
         return None
     pool, head = reached
     lines = b"content-type: application/json\r\nx-trunkline-provider: %b\r\n" % offer.provider.encode()
-    return Road(step, offer, key, pool, head, *around, lines, offer.model.partition("/")[0])
+    before, after = around
+    family, around_bytes = offer.model.partition("/")[0], len(before) + len(after)
+    return Road(step, offer, key, pool, head, before, after, lines, family, around_bytes, offer.deadlines.total_s)
 
 
 def _around(sent: bytes, messages: bytes) -> tuple[bytes, bytes] | None:

@@ -13,6 +13,7 @@ from trunkline.execution.bill import Bill
 from trunkline.execution.failure import Failure, of_provider, told_inside
 from trunkline.execution.respond import Reply
 from trunkline.execution.streaming import Streaming, Terms
+from trunkline.execution.transport.exchange import Exchange
 from trunkline.execution.transport.types import UpstreamResponse
 from trunkline.protocols import sse
 from trunkline.protocols.codec import CHAT
@@ -53,11 +54,26 @@ class Passthrough(Streaming):
         self._asked = asked
         self._stops = StopStream(asked.stop_words) if asked.stop_words else None
 
+    async def run(self) -> Failure | None:
+        if isinstance(self._response, Exchange):
+            self._response.pass_on = self.pass_on
+        return await super().run()
+
+    def pass_on(self, chunk: bytes, start: int, size: int, at_s: float) -> bool:
+        """The ordinary case: one more event like those before, alone in its chunk. To the caller first."""
+        seen = self.seen
+        text_bytes = seen.envelope.text_bytes_in_chunk(chunk, start, size)
+        if text_bytes < 0 or self._framer.waiting_bytes or not self._reply.pass_on(chunk, size, at_s):
+            return False
+        seen.characters += text_bytes
+        seen.last_at = at_s
+        return True
+
     def take(self, chunk: bytes) -> "asyncio.Future[None] | None":
         reply, seen, framer = self._reply, self.seen, self._framer
         plain = self.committed and self._stops is None
-        if plain and not framer.waiting_bytes and (size := seen.envelope.text_bytes(chunk)) >= 0:
-            # The ordinary case: one more event like those before, to the caller first.
+        if plain and not framer.waiting_bytes and (size := seen.envelope.text_bytes(chunk, 0, len(chunk))) >= 0:
+            # Events like those before, to the caller first.
             full = reply.write(chunk)
             seen.characters += size
             seen.last_at = self._now_s()

@@ -88,7 +88,7 @@ def plan(
     `asked` is the request itself, of which the automatic model needs the words; with its `exchange` it stays where its conversation is.
     """
     known, choice = _known(gateway, snapshot, facts, asked, NO_RULES if exchange is None else exchange.rules)
-    ranked = in_order(gateway, known)
+    ranked = in_order(gateway, known, gateway.clock.now_s())
     held = None if asked is None or exchange is None else held_of(gateway, asked, exchange, ranked)
     made = draw(ranked, gateway.chance if snapshot.policy.spread else best, held)
     return made if choice is None else _with_choice(made, facts.model, choice)
@@ -114,7 +114,7 @@ def explain(
 ) -> Explained:
     """What `plan` would make of the request, with figures and estimated prices. Raises as `plan` does; the error has the candidates."""
     known, choice = _known(gateway, snapshot, facts, asked, NO_RULES if exchange is None else exchange.rules)
-    ranked = in_order(gateway, known)
+    ranked = in_order(gateway, known, gateway.clock.now_s())
     held = None if asked is None or exchange is None else held_of(gateway, asked, exchange, ranked)
     made = draw(ranked, best, held)
     reasons = {one.offer: one.reason for one in made.candidates}
@@ -178,11 +178,14 @@ def _family(offer: Offer) -> str:
 # --- remembering
 
 
-def remembered(gateway: Gateway, snapshot: Snapshot, facts: RequestFacts) -> RememberedPlan | None:
+def remembered(
+    gateway: Gateway, snapshot: Snapshot, facts: RequestFacts, rules: KeyRules = NO_RULES
+) -> RememberedPlan | None:
     """The offers that requests of this kind have, where that depends on nothing but the kind."""
     if auto_factor(snapshot.catalog, facts.model) is not None:
         return None
-    return snapshot.plans.get(_kind(facts, _requires(snapshot, facts), gateway.clock.today()))
+    kind = _kind(facts, _requires(snapshot, facts), gateway.clock.today())
+    return snapshot.plans.get(kind if rules is NO_RULES else (*kind, part_of_kind(rules)))
 
 
 def _known(
@@ -242,9 +245,9 @@ def _remember(snapshot: Snapshot, kind: tuple[Any, ...], known: RememberedPlan, 
     snapshot.plans[kind] = known
 
 
-def in_order(gateway: Gateway, known: RememberedPlan) -> Ranked:
+def in_order(gateway: Gateway, known: RememberedPlan, now_s: float) -> Ranked:
     """The offers in their order, found anew where it may have changed."""
-    now_s, health = gateway.clock.now_s(), gateway.health
+    health = gateway.health
     if known.ranked is None or known.changes != health.changes or now_s >= known.until_s:
         known.ranked = order(known.eligible, lambda offer: health.figures(offer, now_s), known.wish)
         known.changes = health.changes

@@ -31,7 +31,8 @@ MAX_KEPT_BYTES = 1024 * 1024
 MAX_KEPT_RAW_BYTES = 8 * 1024 * 1024
 """Of it as it was: what packs well is unpacked whole when it is needed."""
 _PACK_BYTES = 64 * 1024
-MAX_KEPT_EVENTS = 200_000
+MAX_KEPT_CHARACTERS = 1_000_000
+"""Of a stream that is translated: its text is all that is kept."""
 
 _MARKS: Mapping[str, bytes] = {
     # https://docs.mistral.ai/api/#operation/createChatCompletion (AssistantMessage); DeepSeek's is the same word, under an address of its own
@@ -255,15 +256,25 @@ class Keeping(Reply):
 
     def write(self, data: bytes) -> bool:
         """Send bytes of a stream."""
-        self._blocks.append(data)
-        self._bytes += len(data)
-        if self._bytes > _PACK_BYTES:
-            self._pack()
+        self._keep(data)
         return self._reply.write(data)
+
+    def pass_on(self, chunk: bytes, size: int, at_s: float) -> bool:
+        """Send a chunk as it is."""
+        if not self._reply.pass_on(chunk, size, at_s):
+            return False
+        self._keep(chunk[-2 - size : -2])
+        return True
 
     def end(self) -> None:
         """End a stream."""
         self._reply.end()
+
+    def _keep(self, data: bytes) -> None:
+        self._blocks.append(data)
+        self._bytes += len(data)
+        if self._bytes > _PACK_BYTES:
+            self._pack()
 
     def _pack(self) -> None:
         """The events of one stream are alike but for some letters: a hundred take little more room than one."""

@@ -12,14 +12,36 @@ from typing import Protocol
 
 Headers = list[tuple[bytes, bytes]]
 
-_IDS = b"x-request-id: %(id)b\r\nrequest-id: %(id)b\r\nx-zenmux-requestid: %(id)b\r\n"
-"""The id under all the names that clients read: OpenAI's and Codex print the first, Anthropic's reads the second."""
 _CONTROL = re.compile(r"[^ -~]")
 
 
 def header_text(text: str, most: int) -> bytes:
     """Words of others, such as the names of a caller's fields, as a header may hold them: a line end in them would begin a header of theirs."""
     return _CONTROL.sub("?", text[:most]).encode("ascii")
+
+
+def id_lines(request_id: bytes) -> bytes:
+    """The id under all the names that clients read: OpenAI's and Codex print the first, Anthropic's reads the second."""
+    return b"".join(
+        (
+            b"x-request-id: ",
+            request_id,
+            b"\r\nrequest-id: ",
+            request_id,
+            b"\r\nx-zenmux-requestid: ",
+            request_id,
+            b"\r\n",
+        )
+    )
+
+
+class Wire(Protocol):
+    """What the chunks of an answer are written to."""
+
+    is_full: bool
+
+    @property
+    def transport(self) -> asyncio.WriteTransport: ...
 
 
 class Caller(Protocol):
@@ -37,7 +59,8 @@ class Caller(Protocol):
 
     def whole(self, status: int, headers: Headers, body: bytes) -> None: ...
 
-    def start(self, status: int, headers: Headers, first: bytes = b"") -> None: ...
+    def start(self, status: int, headers: Headers, first: bytes = b"") -> Wire | None:
+        """Gives what chunks may be written to as HTTP/1.1 has them; None where they cannot, and all goes by `send`."""
 
     def send(self, data: bytes) -> bool: ...
 
@@ -51,14 +74,14 @@ class Reply:
     """
 
     __slots__ = (
-        "_caller", "_keepalive_s", "_last_at", "_loop", "_on_left", "_outlives", "_see", "_see_head", "_sign", "_stream_headers", "_tick", "bytes_sent", "left",
-        "request_id", "started", "told",
+        "_caller", "_keepalive_s", "_last_at", "_loop", "_on_left", "_outlives", "_see", "_see_head", "_sign", "_stream_headers", "_tick", "_wire",
+        "bytes_sent", "left", "request_id", "started", "told",
     )  # fmt: skip
 
     def __init__(self, caller: Caller, request_id: str, loop: asyncio.AbstractEventLoop) -> None:
         self._caller = caller
         self.request_id = request_id
-        caller.common = _IDS % {b"id": request_id.encode()}
+        caller.common = id_lines(request_id.encode())
         self._loop = loop
         self._keepalive_s = 0.0
         self._last_at = 0.0
@@ -71,11 +94,13 @@ class Reply:
         self.bytes_sent = 0
         self._see: Callable[[bytes], None] | None = None
         self._see_head: Callable[[int, Headers], None] | None = None
+        self._wire: Wire | None = None
+        """Once the answer has begun, where nobody looks at what is written."""
         self._outlives = False
         """What comes after the caller left is written all the same: somebody keeps it."""
         self.told: Callable[[int], Headers] | None = None
         """More headers, asked for in the moment in which the head goes out; of its status, which is 0 where a sign of life begins the answer."""
-        caller.on_left = self._caller_left
+        caller.on_left = self.caller_left
 
     def add_headers(self, headers: Headers) -> None:
         """Send these too, with any answer."""
@@ -106,6 +131,7 @@ class Reply:
         """From now on what is written is shown to `see` first; to everyone who has asked."""
         before = self._see
         self._see = see if before is None else lambda data: _to_both(before, see, data)
+        self._wire = None
 
     def see_head(self, see: Callable[[int, Headers], None]) -> None:
         """Show status and headers to `see`, once, when they go out."""
@@ -139,7 +165,8 @@ class Reply:
             headers = headers + more
         if self._see_head is not None:
             self._see_head(status, headers)
-        self._caller.start(status, headers, first)
+        wire = self._caller.start(status, headers, first)
+        self._wire = wire if self._see is None else None
 
     def write(self, data: bytes) -> bool:
         """Send bytes of a stream; whether it `is_full` now. Nothing goes to a caller that left."""
@@ -150,6 +177,16 @@ class Reply:
         if self._see is not None and data:
             self._see(data)
         return self._caller.send(data)
+
+    def pass_on(self, chunk: bytes, size: int, at_s: float) -> bool:
+        """Send a chunk as HTTP/1.1 has it, with so much data in it; `at_s` is now, by `time.monotonic`. False where it cannot be sent so."""
+        wire = self._wire
+        if wire is None or wire.is_full:
+            return False
+        self.bytes_sent += size
+        self._last_at = at_s
+        wire.transport.write(chunk)
+        return True
 
     def end(self) -> None:
         """End a stream."""
@@ -172,19 +209,15 @@ class Reply:
             self._see_head(status, headers)
         self._caller.whole(status, headers, body)
 
-    def is_answered(self, size: int) -> None:
-        """Somebody has answered with a body of this size, past this object."""
-        self.started = True
-        self.bytes_sent += size
-        self._on_left = None
-
     def close(self) -> None:
         """From now on no comment comes in between."""
+        self._wire = None
         if self._tick is not None:
             self._tick.cancel()
             self._tick = None
 
-    def _caller_left(self) -> None:
+    def caller_left(self) -> None:
+        """Told by the connection."""
         self.left = True
         self.close()
         if self._on_left is not None:

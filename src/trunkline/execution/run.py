@@ -9,6 +9,7 @@ from typing import Any
 
 from trunkline.errors import InternalError, NoProviderAvailable, Overloaded, RequestError
 from trunkline.execution.accounting import Paying
+from trunkline.execution.affinity import recall
 from trunkline.execution.asked import Asked, Door, asked_of, read
 from trunkline.execution.begun import Begun, give_up
 from trunkline.execution.codecs import codec_of
@@ -72,10 +73,15 @@ async def _answer(
         telling.asked = asked
         if begun is None and gateway.tokenizer is not None:
             await measure(gateway, snapshot, asked)
+        if begun is None and gateway.holds.is_shared:
+            await recall(gateway, snapshot, asked, exchange)
         chosen = _prepare(gateway, snapshot, exchange, reply, asked) if begun is None else begun.chosen
         if exchange.terms is not None and gateway.accounting is not None:
-            exchange.paying = Paying(gateway.accounting, exchange.terms, exchange)
-            await exchange.paying.claim(snapshot, asked, chosen)
+            if exchange.paying is None:
+                exchange.paying = Paying(gateway.accounting, exchange.terms, exchange)
+                await exchange.paying.claim(snapshot, asked, chosen)
+            else:
+                exchange.paying.go_on(snapshot, asked)
         trying = Trying(gateway, snapshot, exchange, reply, asked, chosen, log, task, begun)
         cut = await trying.run()
         if reply.left:

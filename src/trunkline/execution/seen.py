@@ -79,8 +79,13 @@ class Seen:
 
     def see(self, event: Event, at: float) -> None:
         """Take in one event."""
-        if isinstance(event, Delta):
-            self._count(len(event.text), at)
+        if type(event) is Delta:
+            characters = len(event.text)
+            if characters:
+                self.characters += characters
+                self.last_at = at
+                if self.first_at is None:
+                    self.first_at = at
             if self._tools is not None and self._tools.has(event.index):
                 self._tools.add(event.index, event.text)
         elif isinstance(event, PartStart):

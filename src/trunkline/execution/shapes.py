@@ -4,23 +4,27 @@ JSON has no context: where `{"model":"m","messages":` and `}` stood around one l
 for beside its messages, the offers for it and the bytes that each of them gets are found once. Only texts, only Chat, nothing that is streamed.
 """
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from trunkline.accounts.types import NO_RULES, KeyRules
 from trunkline.catalog.types import Offer
 from trunkline.execution.keys import Key
+from trunkline.execution.permitted import part_of_kind
 from trunkline.execution.transport.pool import Pool
 from trunkline.ir.facts import RequestFacts
 from trunkline.routing.types import Step
 
 if TYPE_CHECKING:
     from trunkline.execution.gateway import RememberedPlan
+    from trunkline.execution.quotes import Quotes
 
 MESSAGES = b'"messages"'
 _MAX_SHAPES = 256
 _MAX_SUFFIXES = 8
 _MAX_SEEN = 4096
+_MAX_RULES = 256
 
 
 class Road(msgspec.Struct, frozen=True):
@@ -38,6 +42,10 @@ class Road(msgspec.Struct, frozen=True):
     lines: bytes
     """Header lines of each answer."""
     family: str
+    around_bytes: int
+    """Of `before` and `after`."""
+    total_s: float
+    """The deadline of an attempt."""
 
 
 class Shape(msgspec.Struct):
@@ -48,11 +56,15 @@ class Shape(msgspec.Struct):
     """Of the request that it was learned from: sizes are another's."""
     beside_bytes: int
     """Of the text, what does not stand in the messages."""
-    day: int
+    from_ms: float
+    until_ms: float
+    """The day, in Unix milliseconds, for which it holds."""
     known: "RememberedPlan"
     include_cost: bool
     roads: dict[str, Road] = {}
     """Offer -> how it is reached."""
+    quotes: "Quotes | None" = None
+    """Where there are keys with budgets, and what it costs has a bound."""
 
 
 class Shapes:
@@ -62,6 +74,19 @@ class Shapes:
         self._by_prefix: dict[bytes, list[Shape]] = {}
         self._seen: set[int] = set()
         self._count = 0
+        self._under: dict[tuple[Any, ...], Shapes] = {}
+
+    def under(self, rules: KeyRules) -> "Shapes":
+        """Those of keys with such rules: of the offers that these allow."""
+        if rules is NO_RULES:
+            return self
+        part = part_of_kind(rules)
+        found = self._under.get(part)
+        if found is None:
+            if len(self._under) >= _MAX_RULES:
+                self._under.clear()
+            found = self._under[part] = Shapes()
+        return found
 
     def find(self, body: bytes) -> tuple[Shape, bytes] | None:
         """The shape of a body and its messages, which are still to be read; None where nothing is known."""

@@ -56,9 +56,21 @@ class Shelf:
         self._places: OrderedDict[str, _Place] = OrderedDict()
         self._bytes = 0
 
-    def keep(self, kept: Kept) -> None:
-        """Find it from now on, until it expires. Never waits."""
-        self._put(kept.key, _Place(kept, self._sink.keep(kept)))
+    def keep(self, kept: Kept) -> int:
+        """Find it from now on, until it expires. Never waits. Gives its number for `is_durable`."""
+        change = self._sink.keep(kept)
+        self._put(kept.key, _Place(kept, change))
+        return change
+
+    def is_durable(self, change: int) -> bool:
+        """Whether what was kept would outlive this process."""
+        return change <= self._sink.durable_changes
+
+    def here(self, key: str) -> Kept | None:
+        """What is in memory."""
+        place = self._places.get(key)
+        kept = None if place is None else place.kept
+        return kept if kept is not None and kept.expires_ms > self._unix_ms() else None
 
     def keep_here(self, kept: Kept) -> None:
         """The same, in memory only: it is gone with the process, or when others need its room."""

@@ -11,17 +11,18 @@ import msgspec
 from trunkline.errors import RequestError
 from trunkline.execution.bill import Bill
 from trunkline.execution.failure import Failure, of_provider, told_inside
-from trunkline.execution.rescue import MAX_KEPT_EVENTS, Continuation, Splice, merged
+from trunkline.execution.rescue import MAX_KEPT_CHARACTERS, Continuation, Splice, merged
 from trunkline.execution.respond import Reply
 from trunkline.execution.seen import Seen
 from trunkline.execution.streaming import Streaming, Terms
 from trunkline.execution.transport.types import UpstreamResponse
-from trunkline.ir.events import Event, UsageSeen
+from trunkline.ir.events import Delta, Event, UsageSeen
 from trunkline.protocols import cost_in, sse
+from trunkline.protocols.alike import Alike
 from trunkline.protocols.codec import StreamReader, StreamWriter
 from trunkline.protocols.openai_responses import cut_short
 from trunkline.protocols.rawjson import UNREADABLE
-from trunkline.protocols.resuming import GOODBYES, is_json
+from trunkline.protocols.resuming import GOODBYES, Saying, is_json
 from trunkline.protocols.stopping import StopAt
 from trunkline.protocols.tools import Restore
 
@@ -40,7 +41,7 @@ class Route(msgspec.Struct, frozen=True):
 class _Read(Streaming):
     """A stream that is read into canonical events."""
 
-    __slots__ = ("_reader", "seen")
+    __slots__ = ("_alike", "_reader", "seen")
 
     def __init__(
         self,
@@ -55,6 +56,7 @@ class _Read(Streaming):
         self.seen = Seen()
         super().__init__(response, reply, bill, terms, self.seen, now_s, on_commit)
         self._reader = reader
+        self._alike = Alike(reader)
 
     @property
     def _is_whole(self) -> bool:
@@ -65,9 +67,15 @@ class _Read(Streaming):
         return True
 
     def _made_of(self, block: bytes) -> tuple[bytes, Failure | None]:
-        seen, at_s = self.seen, self._now_s()
+        seen, at_s, alike = self.seen, self._now_s(), self._alike
         out: list[bytes] = []
         for one in sse.events(block):
+            text = alike.text(one)
+            if text:
+                more = Delta(alike.index, text)
+                seen.see(more, at_s)
+                out.append(self._shown_more(one, more))
+                continue
             try:
                 events = self._reader.feed(one)
             except UNREADABLE:
@@ -77,6 +85,7 @@ class _Read(Streaming):
                     self._bill.notes.append("an event of the stream could not be read")
                 seen.malformed = True
                 events = []
+            alike.learn(one, events)
             for event in events:
                 seen.see(event, at_s)
             if seen.failed is not None:
@@ -84,11 +93,15 @@ class _Read(Streaming):
             # Some wires (Gemini's) have no end of their own: then the answer is whole once its finish and usage are known.
             seen.done = self._reader.done or (seen.has_ended and seen.usage is not None)
             out.append(self._shown(one, events))
-        return b"".join(out), None
+        return out[0] if len(out) == 1 else b"".join(out), None
 
     def _shown(self, one: bytes, events: list[Event]) -> bytes:
         """What the caller gets for one event of the provider's."""
         raise NotImplementedError
+
+    def _shown_more(self, one: bytes, more: Delta) -> bytes:
+        """The same for one that says more of a part, and nothing else."""
+        return self._shown(one, [more])
 
     def _ended(self) -> Failure | None:
         """Some wires say nothing at their end; what is owed then comes before it is judged."""
@@ -114,7 +127,7 @@ class _Read(Streaming):
 class Translation(_Read):
     """One stream on its way into another protocol."""
 
-    __slots__ = ("_route", "kept")
+    __slots__ = ("_is_direct", "_route", "kept")
 
     def __init__(
         self,
@@ -128,12 +141,16 @@ class Translation(_Read):
     ) -> None:
         super().__init__(response, reply, bill, terms, route.reader, now_s, on_commit)
         self._route = route
-        self.kept: list[Event] = []
+        self._is_direct = route.stop_at is None and route.restore is None and route.splice is None
+        """Events go from the reader to the writer as they are."""
+        self.kept = Saying()
         """What was written, where `is_kept`."""
 
     def _shown(self, one: bytes, events: list[Event]) -> bytes:
         del one
         route = self._route
+        if self._is_direct and not self.is_kept and len(events) == 1:
+            return route.writer.feed(events[0])
         shown = events
         if route.stop_at is not None:
             shown = [stopped for event in shown for stopped in route.stop_at.feed(event)]
@@ -142,9 +159,14 @@ class Translation(_Read):
         if route.splice is not None:
             shown = [spliced for event in shown for spliced in route.splice.feed(event)]
         if self.is_kept:
-            self.kept += shown
-            self.is_kept = len(self.kept) < MAX_KEPT_EVENTS
+            self.kept.feed(shown)
+            self.is_kept = self.kept.characters < MAX_KEPT_CHARACTERS
         return b"".join([route.writer.feed(event) for event in shown])
+
+    def _shown_more(self, one: bytes, more: Delta) -> bytes:
+        if self._is_direct and not self.is_kept:
+            return self._route.writer.feed(more)
+        return self._shown(one, [more])
 
     def _finish(self) -> bytes:
         self._bill.settle(self.seen)
@@ -233,6 +255,12 @@ class Watching(_Read):
     def fail(self, error: RequestError) -> bytes:
         """The end of a Responses stream of which the provider wrote the beginning: numbered on, without a life of its own."""
         return cut_short.failed(self._first, self._last, error)
+
+    def _shown_more(self, one: bytes, more: Delta) -> bytes:
+        del more
+        self._last = one
+        self._first = self._first or one
+        return one
 
     def _shown(self, one: bytes, events: list[Event]) -> bytes:
         del events

@@ -11,7 +11,6 @@ from typing import Any
 
 import msgspec
 
-from trunkline.accounts.types import NO_RULES
 from trunkline.catalog.types import Offer
 from trunkline.errors import RequestError
 from trunkline.execution.affinity import is_elsewhere, note
@@ -143,15 +142,10 @@ class Trying:
 
     def learn_shape(self) -> None:
         """After an answer: what the request has in common with those to come."""
-        if self._is_plain and self._answered_by is not None and len(self._exchange.attempts) == 1:
+        if self._answered_by is not None and len(self._exchange.attempts) == 1:
             one, key = self._answered_by.one, self._answered_by.key
             if not one.forgetting and one.continuation is None:
-                learn_shape(self._gateway, self._snapshot, self._asked, one.step, key)
-
-    @property
-    def _is_plain(self) -> bool:
-        """Its key is held to nothing."""
-        return self._exchange.terms is None and self._exchange.rules is NO_RULES
+                learn_shape(self._gateway, self._snapshot, self._asked, one.step, key, self._exchange.rules)
 
     # --- one attempt, or two
 

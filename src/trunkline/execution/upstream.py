@@ -1,12 +1,11 @@
 """The call to a provider, and what its head says. In: a plan's step and the caller's request; headers. Out: `UpstreamRequest`; waits, ids, what may pass."""
 
+import re
 from email.utils import parsedate_to_datetime
-from operator import itemgetter
 
 from trunkline.catalog.types import Deadlines
 from trunkline.execution.gateway import Gateway
 from trunkline.execution.respond import Headers
-from trunkline.execution.transport.response_head import headers_of
 from trunkline.execution.transport.types import UpstreamRequest
 from trunkline.execution.ways import Sent
 from trunkline.providers.accounts import Account, Endpoint, with_headers
@@ -16,11 +15,26 @@ from trunkline.providers.surfaces import PLAIN, fitted
 # What of a provider's head may pass: never cookies, the operator's organisation, or the limits of the operator's account (design.md 3.7).
 SHOWN = frozenset({b"openai-processing-ms", b"openai-version", b"content-language", b"x-simulated"})
 REQUEST_IDS = frozenset({b"x-request-id", b"request-id", b"apim-request-id", b"x-ms-request-id", b"cf-ray"})
-_BEGINNINGS = frozenset([name[:4] for name in (SHOWN | REQUEST_IDS) - {b"content-language"}])
-_LANGUAGE = frozenset({b"content-la"})
-"""It begins as others do that every answer has."""
-_four, _ten = itemgetter(slice(4)), itemgetter(slice(10))
 _LONGEST_NUMBER = 12
+
+
+def _in_any_case(name: bytes) -> bytes:
+    return b"".join(
+        [b"[%b%b]" % (letter.upper(), letter) if letter.isalpha() else letter for letter in map(_letter, name)]
+    )
+
+
+def _letter(code: int) -> bytes:
+    return bytes((code,))
+
+
+def _finder(names: frozenset[bytes]) -> re.Pattern[bytes]:
+    """Finds these headers in a head. Most lines are passed over at their first letter, for which the pattern must not be one that ignores case."""
+    first = b"".join(sorted({name[:1] + name[:1].upper() for name in names}))
+    return re.compile(rb"\r\n(?=[%b])(%b):([^\r\n]*)" % (first, b"|".join(map(_in_any_case, sorted(names)))))
+
+
+_SHOWN = _finder(SHOWN | REQUEST_IDS)
 
 
 async def upstream_request(
@@ -66,11 +80,9 @@ def passed(headers: Headers) -> Headers:
 
 
 def shown_of(head: bytes) -> Headers:
-    """The headers of a head in bytes, where one of them may be among `SHOWN` and `REQUEST_IDS`."""
-    lines = head.lower().split(b"\r\n")
-    if _BEGINNINGS.isdisjoint(map(_four, lines)) and _LANGUAGE.isdisjoint(map(_ten, lines)):
-        return []
-    return headers_of(head)
+    """Those of a head in bytes that are among `SHOWN` and `REQUEST_IDS`."""
+    found = _SHOWN.findall(head)
+    return [(name.lower(), value.strip()) for name, value in found] if found else found
 
 
 def request_id(headers: Headers) -> str:

@@ -20,6 +20,7 @@ from trunkline.execution.bill import Bill
 from trunkline.execution.codecs import codec_of
 from trunkline.execution.failure import Failure, of_provider, told_inside
 from trunkline.execution.gateway import Snapshot
+from trunkline.execution.naming import Naming
 from trunkline.execution.passthrough import ChatTerms, Passthrough
 from trunkline.execution.rescue import Continuation, Keeping, Splice, continued, is_worth_keeping, marked, switches
 from trunkline.execution.respond import JSON_HEADERS, STREAM_HEADERS, Headers, Reply
@@ -32,7 +33,7 @@ from trunkline.ir.loss import Loss
 from trunkline.ir.request import Request
 from trunkline.ir.response import Response
 from trunkline.ir.usage import Usage
-from trunkline.protocols import cost_in, sse, stopping, tools
+from trunkline.protocols import cost_in, model_in, sse, stopping, tools
 from trunkline.protocols.codec import CHAT, GEMINI, MESSAGES, RESPONSES, Place, StreamReader, StreamWriter, Target
 from trunkline.protocols.facts import attributes
 from trunkline.protocols.limiting import with_limit
@@ -41,7 +42,6 @@ from trunkline.protocols.openai_chat.request import GATEWAY_KEYS, ChatRequest, u
 from trunkline.protocols.openai_chat.stop import cut_answer
 from trunkline.protocols.openai_chat.usage import read_usage, write_usage
 from trunkline.protocols.rawjson import UNREADABLE, is_null, join, raw, split
-from trunkline.protocols.resuming import said_of
 from trunkline.providers.accounts import Account
 from trunkline.providers.targets import Edits, edits, protocol_for, target
 from trunkline.records.types import Attempt
@@ -93,6 +93,16 @@ class Way(ABC):
         streaming.is_one = "n" not in self._asked.facts.parameters
         self._streaming = streaming
         return streaming
+
+    @property
+    def _told_model(self) -> str:
+        """What an answer that passes through is to call its model; empty: it stays as it is, as all of it does where the caller wants no cost in it."""
+        return "" if self._asked.facts.include_cost is False else self._step.shown_model
+
+    def _named(self, bill: Bill, body: bytes, protocol: str) -> bytes:
+        """A whole answer that passes through."""
+        model = self._told_model
+        return _harmlessly(bill, body, lambda: model_in.put_into_body(protocol, body, model)) if model else body
 
     def _resumed(self, keeping: Keeping | None) -> Place | None:
         """Where the caller is in a stream that was passed on as it came."""
@@ -254,11 +264,11 @@ class ChatWay(Way):
         return seen
 
     def written(self, bill: Bill, earlier: list[Attempt], *, include_cost: bool) -> bytes:
-        usage = bill.usage
+        body, usage = self._named(bill, self._body, CHAT), bill.usage
         if not include_cost or usage is None:
-            return self._body
+            return body
         told = self._answer.usage or write_usage(usage)
-        return _harmlessly(bill, self._body, lambda: answer.put_cost(self._body, told, *bill.written(earlier)))
+        return _harmlessly(bill, body, lambda: answer.put_cost(body, told, *bill.written(earlier)))
 
     def streaming(
         self,
@@ -278,6 +288,8 @@ class ChatWay(Way):
         )
         if self._keeps is not None:
             reply = self._keeping = Keeping(reply)
+        if self._told_model:
+            reply = Naming(reply, CHAT, self._told_model)
         return self._begun(Passthrough(response, reply, bill, terms, asked, now_s, on_commit))
 
     def _place(self) -> Place | None:
@@ -336,11 +348,10 @@ class SameWay(_CodecWay):
         return seen
 
     def written(self, bill: Bill, earlier: list[Attempt], *, include_cost: bool) -> bytes:
+        body = self._named(bill, self._body, self.protocol)
         if not include_cost or bill.usage is None:
-            return self._body
-        return _harmlessly(
-            bill, self._body, lambda: cost_in.put_into_body(self.protocol, self._body, *bill.written(earlier))
-        )
+            return body
+        return _harmlessly(bill, body, lambda: cost_in.put_into_body(self.protocol, body, *bill.written(earlier)))
 
     def streaming(
         self,
@@ -359,6 +370,8 @@ class SameWay(_CodecWay):
 
         if self._keeps is not None:
             reply = self._keeping = Keeping(reply)
+        if self._told_model:
+            reply = Naming(reply, protocol, self._told_model)
         watching = Watching(response, reply, bill, terms, self._reader(), protocol, now_s, committed)
         return self._begun(watching)
 
@@ -441,7 +454,7 @@ class TranslatedWay(_CodecWay):
         """The writer is there already."""
         if self._translation is None or self._writer is None:
             return None
-        said = said_of(self._translation.kept)
+        said = self._translation.kept.said
         return None if said is None else Place(said, self._writer)
 
     @property
@@ -477,7 +490,7 @@ class ContinuedWay(TranslatedWay):
         before, streaming, translation = self._continuation, self._streaming, self._translation
         if streaming is None or translation is None:
             return before
-        said = said_of([*before.said, *translation.kept]) if streaming.is_kept else None
+        said = translation.kept.said if streaming.is_kept else None
         if said is None:
             return None
         place = Place(said, before.writer)
@@ -497,6 +510,7 @@ class ContinuedWay(TranslatedWay):
         self._asked.ending = before.writer
         route = self._route(before.writer, Splice(before, self._step.offer.prefill))
         rescue = self._translation = Rescue(response, reply, bill, terms, route, before, now_s, on_commit)
+        rescue.kept.feed(before.said)
         return self._begun(rescue)
 
 
@@ -531,11 +545,11 @@ def _with_members(body: bytes, more: Mapping[str, bool]) -> bytes:
 
 
 def _harmlessly(bill: Bill, body: bytes, edited: Callable[[], bytes]) -> bytes:
-    """The edited body. What goes wrong while adding marks the record, and never reaches the caller."""
+    """The edited body. What goes wrong while editing marks the record, and never reaches the caller."""
     try:
         return edited()
     except UNREADABLE as error:
-        bill.notes.append(f"cost could not be put in: {error}")
+        bill.notes.append(f"the answer could not be edited: {error}")
         return body
 
 

@@ -108,6 +108,11 @@ def bounds_of(asked: Asked, request_bytes: int, ceilings: Ceilings) -> Bounds:
     return Bounds(text + _UNSEEN_TOKENS, images, files, _answers(asked), fixed, facts.max_output_tokens)
 
 
+def of_size(bounds: Bounds, prompt_bytes: int, request_bytes: int) -> Bounds:
+    """Of a request of nothing but text that differs in its messages alone."""
+    return msgspec.structs.replace(bounds, text_tokens=max(prompt_bytes, request_bytes) + _UNSEEN_TOKENS)
+
+
 def worst_of(
     bounds: Bounds, model: Model, offer: Offer, ceilings: Ceilings, today: str, more_bytes: int = 0
 ) -> Worst | None:

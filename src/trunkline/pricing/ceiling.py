@@ -3,6 +3,7 @@
 Of several prices for one thing the dearest counts, whatever the tier or the hour; of bands of length those that a prompt of at most so many tokens can be in.
 """
 
+import math
 from fractions import Fraction
 
 import msgspec
@@ -24,9 +25,11 @@ _TOKENS = 10**6
 class Ceiling(msgspec.Struct, frozen=True):
     """Pico-USD at most, a token and a request."""
 
-    input: Fraction
-    output: Fraction
+    input: int
+    output: int
     request: int
+    parts: int = 1
+    """Of so many parts of a pico-USD `input` and `output` are whole numbers; `request` is whole pico-USD."""
 
     @property
     def is_free(self) -> bool:
@@ -37,14 +40,14 @@ class Ceiling(msgspec.Struct, frozen=True):
         if self.is_free:
             return 0
         tokens = self.input * input_tokens + self.output * output_tokens
-        return -(-tokens.numerator // tokens.denominator) + self.request + _ROUNDING
+        return -(-tokens // self.parts) + self.request + _ROUNDING
 
     def output_for(self, pico_usd: int, input_tokens: int) -> int | None:
         """How many tokens of output so much money is sure to pay, beside the prompt; None: any number. Below nothing where it does not pay the prompt."""
         if not self.output:
             return None
         rest = pico_usd - self.cost(input_tokens, 0)
-        return int(Fraction(rest) // self.output)
+        return rest * self.parts // self.output
 
 
 def ceiling(lines: tuple[PriceLine, ...], prompt_tokens: int, today: str, *, draws: bool = False) -> Ceiling | None:
@@ -58,10 +61,11 @@ def ceiling(lines: tuple[PriceLine, ...], prompt_tokens: int, today: str, *, dra
     request = max([_amount(line) for line in each if line.item == "request"], default=Fraction(0))
     if draws:
         request += _MOST_IMAGES * max([_amount(line) for line in each if line.item == "image"], default=Fraction(0))
+    dearest_in = max([_amount(line) for line in by_token if line.item in _INPUT], default=Fraction(0))
+    dearest_out = max([_amount(line) for line in by_token if line.item in output], default=Fraction(0))
+    parts = math.lcm(dearest_in.denominator, dearest_out.denominator)
     return Ceiling(
-        max([_amount(line) for line in by_token if line.item in _INPUT], default=Fraction(0)),
-        max([_amount(line) for line in by_token if line.item in output], default=Fraction(0)),
-        -(-request.numerator // request.denominator),
+        int(dearest_in * parts), int(dearest_out * parts), -(-request.numerator // request.denominator), parts
     )
 
 

@@ -8,7 +8,7 @@ _PICO = 10**12
 def usd(pico_usd: int) -> str:
     """Exact USD without an exponent and without trailing zeros: 4_400_000 -> `0.0000044`. On the hot path, so by integers alone."""
     if 0 < pico_usd < _PICO:
-        return f"0.{pico_usd:012d}".rstrip("0")
+        return "0." + str(pico_usd).zfill(12).rstrip("0")
     if pico_usd < 0:
         return f"-{usd(-pico_usd)}"
     whole, rest = divmod(pico_usd, _PICO)

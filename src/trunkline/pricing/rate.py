@@ -6,10 +6,12 @@ rounded half to even once (a price of up to six decimals per million tokens need
 
 import datetime
 from bisect import bisect_left
+from collections.abc import Callable
 from fractions import Fraction
-from operator import attrgetter
+from operator import itemgetter
 
 import msgspec
+from msgspec.structs import astuple
 
 from trunkline.catalog.types import PriceLine
 from trunkline.ir.usage import Usage
@@ -43,7 +45,9 @@ BUCKETS: tuple[tuple[str, tuple[str, ...]], ...] = (
 )
 
 _ITEM_WHEN_UNPRICED = {"output_audio_tokens": "audio"}
-_COUNTS = attrgetter(*(bucket for bucket, _ in BUCKETS))
+_REQUEST = len(BUCKETS)
+"""Its place behind the counts of the buckets; of it there is 1."""
+assert tuple(bucket for bucket, _ in BUCKETS) == Usage.__struct_fields__[:_REQUEST], "counts are taken by their place"
 STANDARD_TIERS = frozenset({None, "", "auto", "default", "standard", "standard_only"})
 """https://platform.openai.com/docs/api-reference/chat/create, https://docs.anthropic.com/en/api/service-tiers"""
 _DAY_MIN = 24 * 60
@@ -88,11 +92,11 @@ class RateCard:
     def bill(self, usage: Usage, *, at_ms: float, service_tier: str | None = None) -> Cost:
         """The bill of one answer. `at_ms` is Unix time; `service_tier` is what the provider says it served."""
         slots = self._plain or self._slots_at(usage.total_input_tokens, at_ms, service_tier)
-        counts = (*_COUNTS(usage), 1)
-        used = tuple(map(bool, counts))
-        form = slots.forms.get(used)
-        if form is None:
-            form = slots.forms[used] = _form(slots, used)
+        counts = [*astuple(usage)]
+        counts[_REQUEST] = 1
+        form = slots.last
+        if form is None or counts.count(0) != form.zeros or not all(form.used_of(counts)):
+            form = slots.last = _found(slots, counts)
         lines = []
         total = 0
         for item, unit, value, numerator, denominator, place, others in form.rows:
@@ -127,14 +131,20 @@ class _Form(msgspec.Struct, frozen=True):
 
     rows: tuple[_Row, ...]
     unpriced: tuple[str, ...]
+    zeros: int
+    """How many buckets are not used."""
+    used_of: Callable[[list[int]], tuple[int, ...]]
+    """Their counts."""
 
 
-class _Slots(msgspec.Struct, frozen=True):
+class _Slots(msgspec.Struct):
     """For each bucket its rate, or the item that has none; and the price of the request as such. Keeps the forms that were needed."""
 
     buckets: tuple[Rate | str, ...]
     request: Rate | None
     forms: dict[tuple[bool, ...], _Form] = {}
+    last: _Form | None = None
+    """The form that was needed last. Most usages that follow need it too."""
 
 
 def price(usage: Usage, lines: tuple[PriceLine, ...], *, at_ms: float, service_tier: str | None = None) -> Cost:
@@ -143,6 +153,14 @@ def price(usage: Usage, lines: tuple[PriceLine, ...], *, at_ms: float, service_t
     A bucket that was used and has no price is named in `unpriced` by its item; a tier without prices costs the standard ones.
     """
     return RateCard(lines).bill(usage, at_ms=at_ms, service_tier=service_tier)
+
+
+def _found(slots: _Slots, counts: list[int]) -> _Form:
+    used = tuple(map(bool, counts))
+    form = slots.forms.get(used)
+    if form is None:
+        form = slots.forms[used] = _form(slots, used)
+    return form
 
 
 def _form(slots: _Slots, used: tuple[bool, ...]) -> _Form:
@@ -171,7 +189,9 @@ def _form(slots: _Slots, used: tuple[bool, ...]) -> _Form:
         )
         for item, rate in rates.items()
     ]
-    return _Form(tuple(rows), tuple(unpriced))
+    # The request is always used. Twice, for a getter of one place would not give a tuple.
+    used_of = itemgetter(_REQUEST, *[place for place, is_used in enumerate(used) if is_used])
+    return _Form(tuple(rows), tuple(unpriced), used.count(False), used_of)
 
 
 def round_half_even(numerator: int, denominator: int) -> int:

@@ -14,6 +14,7 @@ from trunkline.ir.events import Event
 from trunkline.ir.facts import RequestFacts
 from trunkline.ir.fault import Fault
 from trunkline.ir.loss import Loss
+from trunkline.ir.parts import Turn
 from trunkline.ir.request import Request
 from trunkline.ir.response import Response
 from trunkline.ir.usage import Usage
@@ -135,6 +136,8 @@ class RequestContext(msgspec.Struct, frozen=True, kw_only=True):
     """Gemini: the model in the path. Wins over the body."""
     path_stream: bool = False
     """Gemini: `streamGenerateContent`."""
+    peeked: "Peeked | None" = None
+    """What `peek` said of the same body: it need not be taken apart again."""
     previous: bytes = b""
     """Responses: the items of the stored conversation that `previous_response_id` names, a JSON list of input items; they go first."""
 
@@ -202,6 +205,12 @@ class Peeked(msgspec.Struct, frozen=True):
 
     fields: Fields
     facts: RequestFacts
+    turns: tuple[Turn, ...] | None = None
+    """Of the conversation, where all of it is written in the usual way, so that it was read in one go."""
+
+
+UNHEARD: Callable[[str], object] = len
+"""For readers that keep nothing of a text."""
 
 
 class StreamReader(Protocol):
@@ -213,6 +222,11 @@ class StreamReader(Protocol):
 
     def end(self) -> list[Event]:
         """What is still owed once the connection has ended. No Finish among all events means that the answer was cut."""
+        ...
+
+    def going_on(self, index: int) -> Callable[[str], object] | None:
+        """Whom to tell the text of events that differ from the last one in their text alone, instead of having `feed` read them: the last one was a single
+        `Delta` of this part. None where each has to be read."""
         ...
 
     @property

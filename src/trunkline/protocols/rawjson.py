@@ -45,7 +45,7 @@ def put_into(text: bytes, value: bytes, members: bytes) -> bytes | None:
     if at < 0 or text.find(value, at + 1) >= 0 or value.find(b":") < 0:
         return None
     end = at + len(value) - 1
-    return b"%b,%b%b" % (text[:end], members, text[end:])
+    return b"".join((text[:end], b",", members, text[end:]))
 
 
 def raw(value: object) -> msgspec.Raw:

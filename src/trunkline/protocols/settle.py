@@ -4,7 +4,10 @@ with everything taken out, replaced or clamped that the target has no place for,
 So a codec's `write_request` writes whatever it finds, and no rule of `fields` or quirk of an offer is known in four places.
 """
 
-from typing import Any
+from collections.abc import Iterable, Sequence
+from itertools import compress
+from operator import attrgetter
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -19,8 +22,9 @@ from trunkline.protocols.settling import Settling
 from trunkline.protocols.tools import wrapped
 
 _replace = msgspec.structs.replace
-_UNSAID: tuple[Any, ...] = (None, "", (), {})
+_F = TypeVar("_F")
 _SAID = tuple(field for field in REQUEST if field.name not in ("model", "candidates", "modalities", "stop", "tools"))
+_values = attrgetter(*(field.name for field in _SAID))
 _USUAL_LIMIT = 4096
 """Output tokens, where a protocol wants a limit and neither the caller nor the offer has one."""
 
@@ -31,6 +35,13 @@ class Settled(msgspec.Struct, frozen=True):
     request: Request
     losses: tuple[Loss, ...]
     stop_here: tuple[str, ...]
+
+
+def those_said(fields: Sequence[_F], values: tuple[Any, ...]) -> Iterable[_F]:
+    """Those of the fields that have a value; false and zero are values, while None, "", () and {} are none."""
+    if 0 in values:
+        return [field for field, value in zip(fields, values, strict=True) if value or value == 0]
+    return compress(fields, values)
 
 
 def settle(request: Request, target: Target) -> Settled:
@@ -53,10 +64,7 @@ def settle(request: Request, target: Target) -> Settled:
 def _settle_fields(settling: Settling, changes: dict[str, Any]) -> None:
     """The rows of the table, one by one; those that need more thought have functions of their own."""
     request, quirks, protocol = settling.request, settling.target.quirks, settling.target.protocol
-    for field in _SAID:
-        value = getattr(request, field.name)
-        if value in _UNSAID:
-            continue
+    for field in those_said(_SAID, _values(request)):
         if field.name in quirks.refused:
             settling.drop(field.name, "the model does not take it")
             changes[field.name] = _empty(field.name)

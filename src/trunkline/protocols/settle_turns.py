@@ -38,6 +38,9 @@ def settle_turns(settling: Settling) -> tuple[Turn, ...]:
 
 
 def _turn(settling: Settling, turn: Turn, leading: bool) -> Turn | None:
+    if not turn.name and _is_plain(turn.parts):
+        plain_role = _role(settling, turn, leading)
+        return turn if plain_role == turn.role else Turn(plain_role, turn.parts, "", turn.carry)
     parts = [found for part in turn.parts if (found := _SETTLE[type(part)](settling, part)) is not None]
     if not parts and turn.parts:
         return None
@@ -48,6 +51,11 @@ def _turn(settling: Settling, turn: Turn, leading: bool) -> Turn | None:
     if role == turn.role and name == turn.name and _same(parts, turn.parts):
         return turn
     return Turn(role, tuple(parts), name, turn.carry)
+
+
+def _is_plain(parts: tuple[Part, ...]) -> bool:
+    """Texts that no target takes in another way."""
+    return all(type(part) is Text and part.cache is None and not part.citations for part in parts)
 
 
 def _same(found: Sequence[object], before: Sequence[object]) -> bool:
@@ -194,6 +202,8 @@ def _marked_as_error(parts: tuple[Any, ...]) -> tuple[Any, ...]:
 
 def _with_media_behind_results(settling: Settling, turns: list[Turn]) -> list[Turn]:
     """Media of tool results in a user turn of their own, behind the last result: Chat wants all results right behind their calls."""
+    if not any(type(part) is ToolResult for turn in turns for part in turn.parts):
+        return turns
     found: list[Turn] = []
     waiting: list[Part] = []
     for turn in turns:

@@ -27,6 +27,8 @@ _END_OF_TIME_MS = 1e14
 MAX_TOKENS = 10**12
 """A provider's nonsense beyond this must not spoil the sums, which are 64 bits."""
 MAX_COST_PICO_USD = 10**17
+_FEW_TOKENS = 2**38 - 1
+"""Two sums of as many are below `MAX_TOKENS`."""
 TOKENS = tuple(name for name in Usage.__struct_fields__ if name != "estimated")
 
 
@@ -79,15 +81,18 @@ class OfferFigures:
             self.tool_errors += attempt.tool_errors
         first_ms = attempt.first_token_ms
         if first_ms is not None:
-            self.latency.add(first_ms)
-            last_ms = attempt.last_token_ms
-            if came_out > 0 and last_ms is not None and last_ms > first_ms:
-                self.speed.add(came_out / (last_ms - first_ms) * 1000)
+            self.see_times(first_ms, attempt.last_token_ms, came_out)
         outcome = attempt.outcome
         if outcome == "ok":
             self.ok += 1
         else:
             self._see_failure(outcome, attempt.status if outcome == "status" else attempt.told_status)
+
+    def see_times(self, first_ms: float, last_ms: float | None, tokens: int) -> None:
+        """Take in when the first delta and the last of a stream came, and how many tokens."""
+        self.latency.add(first_ms)
+        if tokens > 0 and last_ms is not None and last_ms > first_ms:
+            self.speed.add(tokens / (last_ms - first_ms) * 1000)
 
     def _see_failure(self, outcome: str, status: int) -> None:
         """`status` is what the provider told, before an answer or inside it; 0: nothing."""
@@ -251,40 +256,87 @@ Hour = tuple[int, str, str, str]
 class Gathered:
     """What some records add up to. Grows by `see`."""
 
-    __slots__ = ("offers", "use")
+    __slots__ = ("_spots", "offers", "use")
 
     def __init__(self) -> None:
         self.offers: dict[Minute, OfferFigures] = {}
         self.use: dict[Hour, Use] = {}
+        self._spots: dict[tuple[int, str, str, str], tuple[OfferFigures, Use]] = {}
+        """Both by minute, offer, protocol and key, so that a record looks once."""
 
     def see(self, records: Sequence[Record]) -> None:
         """Add records up, each of them new. Nothing that a stored record may hold makes it fail."""
-        offers, use = self.offers, self.use
+        spots, minute, begin_ms, end_ms = self._spots, 0, 0.0, 0.0
         for record in records:
             ended_ms = record.ended_ms
-            ended_s = int(ended_ms // 1000) if 0 <= ended_ms < _END_OF_TIME_MS else 0
-            minute, hour = ended_s - ended_s % MINUTE_S, ended_s - ended_s % HOUR_S
+            if not begin_ms <= ended_ms < end_ms:
+                minute = int(ended_ms) // 60_000 * MINUTE_S if 0 <= ended_ms < _END_OF_TIME_MS else 0
+                begin_ms = minute * 1000.0
+                end_ms = begin_ms + 60_000.0 if minute else 0.0
             protocol, key_id, offer = record.protocol, record.key_id, ""
             used: Use | None = None
             for attempt in record.attempts:
                 offer = attempt.offer
-                figures = offers.get((minute, offer))
-                if figures is None:
-                    figures = offers[minute, offer] = OfferFigures()
-                figures.see(attempt)
-                used = use.get((hour, offer, protocol, key_id))
-                if used is None:
-                    used = use[hour, offer, protocol, key_id] = Use()
-                used.see(attempt)
+                spot = (minute, offer, protocol, key_id)
+                figures, used = spots.get(spot) or self._spot(spot)
+                _see(figures, used, attempt)
             last = record.offer
             if used is None or last != offer:
-                place = (hour, last or _place(record), protocol, key_id)
-                used = use.get(place)
-                if used is None:
-                    used = use[place] = Use()
+                used = self._use(minute, last or _place(record), protocol, key_id)
             used.requests += 1
             if record.outcome != "ok":
                 used.see_failure(record.outcome)
+
+    def _spot(self, spot: tuple[int, str, str, str]) -> tuple[OfferFigures, Use]:
+        minute, offer, protocol, key_id = spot
+        figures = self.offers.get((minute, offer))
+        if figures is None:
+            figures = self.offers[minute, offer] = OfferFigures()
+        found = self._spots[spot] = figures, self._use(minute, offer, protocol, key_id)
+        return found
+
+    def _use(self, minute: int, offer: str, protocol: str, key_id: str) -> Use:
+        place = (minute - minute % HOUR_S, offer, protocol, key_id)
+        used = self.use.get(place)
+        if used is None:
+            used = self.use[place] = Use()
+        return used
+
+
+def _see(figures: OfferFigures, used: Use, attempt: Attempt) -> None:
+    """As both do it by their own `see`; written out for the attempt that most are, since it runs for every request."""
+    usage, cost = attempt.usage, attempt.cost
+    went_in, cached, came_out, thought = (
+        usage.input_tokens, usage.cache_read_tokens, usage.output_tokens, usage.reasoning_tokens,
+    )  # fmt: skip
+    spent = cost.total_pico_usd
+    if (
+        attempt.outcome != "ok" or attempt.tool_calls
+        or usage.estimated or cost.estimated or cost.unpriced
+        # A sign or a bit that is too high is in all of them together.
+        or not 0 <= went_in | cached | came_out | thought <= _FEW_TOKENS or not 0 <= spent <= MAX_COST_PICO_USD
+        or usage.cache_write_tokens or usage.cache_write_5m_tokens or usage.cache_write_1h_tokens or usage.input_audio_tokens
+        or usage.input_image_tokens or usage.output_audio_tokens or usage.output_image_tokens or usage.web_searches
+    ):  # fmt: skip
+        figures.see(attempt)
+        used.see(attempt)
+        return
+    figures.attempts += 1
+    figures.ok += 1
+    figures.input_tokens += went_in + cached
+    figures.output_tokens += came_out + thought
+    used.attempts += 1
+    used.input_tokens += went_in
+    used.output_tokens += came_out
+    used.cost_pico_usd += spent
+    first_ms = attempt.first_token_ms
+    if first_ms is not None:
+        figures.see_times(first_ms, attempt.last_token_ms, came_out + thought)
+    if cached:
+        figures.cached_tokens += cached
+        used.cache_read_tokens += cached
+    if thought:
+        used.reasoning_tokens += thought
 
 
 def _place(record: Record) -> str:

@@ -16,6 +16,8 @@ from trunkline.records.types import Forgotten, Intent, Kept, Record
 
 BACK_OFF_FIRST_S = 0.05
 BACK_OFF_LAST_S = 2.0
+MOST_AT_ONCE = 64
+"""Batches that are stored in one: when a store was away they are many and small, and each would wait for its commit."""
 Items = tuple[list[Record], list[Intent], list[str], list[Kept | Forgotten]]
 """What a batch writes: records, intents, ended intents, changes of what is kept."""
 
@@ -67,6 +69,10 @@ class Journal:
         self._stopping = threading.Event()
         self.is_direct = True
         """Nothing waits: batches go to the store itself."""
+        self.taken = 0
+        """Batches that ever came here."""
+        self.brought = 0
+        """The first so many of them are in the store."""
 
     @property
     def waiting_bytes(self) -> int:
@@ -85,6 +91,7 @@ class Journal:
                 return False
             self._spool.append(self._codec.encode(*items))
             self._stamps.append(_Stamp(changes, kept_bytes))
+            self.taken += 1
             self.is_direct = False
         self._wake.set()
         return True
@@ -106,10 +113,11 @@ class Journal:
                 return
 
     def _bring_over(self) -> None:
-        back_off_s = BACK_OFF_FIRST_S
+        # The first by itself: the store may be at it still, and needs not be asked again then.
+        back_off_s, most = BACK_OFF_FIRST_S, 1
         while not self._is_over():
             try:
-                self._bring_one()
+                self._bring_some(most)
             except StillWriting as error:
                 # The next try waits until the store has answered.
                 self._owner.failed(error)
@@ -119,7 +127,7 @@ class Journal:
                     return
                 back_off_s = min(2 * back_off_s, BACK_OFF_LAST_S)
             else:
-                back_off_s = BACK_OFF_FIRST_S
+                back_off_s, most = BACK_OFF_FIRST_S, min(2 * most, MOST_AT_ONCE)
 
     def _is_over(self) -> bool:
         """Whether the spool is empty; from then on batches go to the store."""
@@ -127,35 +135,68 @@ class Journal:
             if not self._spool.is_empty:
                 return False
             self.is_direct = True
+            self.brought = self.taken
             self._wake.clear()
         self._owner.emptied()
         return True
 
-    def _bring_one(self) -> None:
-        if _bring(self._spool, self._codec, self._owner.write):
+    def _bring_some(self, most: int) -> None:
+        for _ in range(_bring(self._spool, self._codec, self._owner.write, most)):
             stamp = self._stamps.popleft()
             self._owner.stored(stamp.changes, stamp.kept_bytes)
+            self.brought += 1
 
 
 def bring_over(spool: Spool, codec: Codec, write: Callable[..., None]) -> int:
     """Store all that an earlier run left; how many batches it was. StoreError where the store does not take it."""
     count = 0
     while not spool.is_empty:
-        count += _bring(spool, codec, lambda items: write(*items))
+        count += _bring(spool, codec, lambda items: write(*items), MOST_AT_ONCE)
     return count
 
 
-def _bring(spool: Spool, codec: Codec, write: Callable[[Items], None]) -> bool:
-    """Store the oldest batch, if there is one."""
-    frame = spool.peek()
-    if frame is None:
-        return False
-    try:
-        items = codec.decode(frame)
-    except StoreError:
-        # Of a newer version, or under another secrets file: nobody waits for it, and it is not thrown away.
-        spool.put_aside()
-        return True
-    write(items)
+def _bring(spool: Spool, codec: Codec, write: Callable[[Items], None], most: int) -> int:
+    """Store the oldest batches, at most so many, as one; how many there were."""
+    frames = spool.peek_some(most)
+    if not frames:
+        return 0
+    readable: list[Items] = []
+    for frame in frames:
+        try:
+            readable.append(codec.decode(frame))
+        except StoreError:
+            # Of a newer version, or under another secrets file: nobody waits for it, and it is not thrown away.
+            spool.put_aside(frame)
+    if readable:
+        write(readable[0] if len(readable) == 1 else merged(readable))
+    count = len(frames)
     spool.done()
-    return True
+    return count
+
+
+def merged(batches: Sequence[Items]) -> Items:
+    """Batches in their order as one that does the same. An intent whose record comes with it is not worth a row."""
+    records: list[Record] = []
+    intents: dict[str, Intent] = {}
+    ended: list[str] = []
+    changes: dict[str, Kept | Forgotten] = {}
+    for more, begun, over, changed in batches:
+        for intent in begun:
+            intents[intent.id] = newest_intent(intents.get(intent.id), intent)
+        records += more
+        ended += over
+        for id_ in (*over, *[record.id for record in more]):
+            intents.pop(id_, None)
+        changes.update({change.key: change for change in changed})
+    return records, list(intents.values()), ended, list(changes.values())
+
+
+def newest_intent(earlier: Intent | None, intent: Intent) -> Intent:
+    """A request that goes to its next offer intends again: that offer counts, from the request's first start on."""
+    if earlier is None:
+        return intent
+    return msgspec.structs.replace(
+        intent,
+        started_ms=min(earlier.started_ms, intent.started_ms),
+        reserved_pico_usd=max(earlier.reserved_pico_usd, intent.reserved_pico_usd),
+    )

@@ -19,6 +19,8 @@ _MAGIC = b"TLJ1"
 _HEAD_BYTES = len(_MAGIC) + 8
 _SUFFIX = ".journal"
 _SLOTS = 1_024
+_SOME_BYTES = 1024 * 1024
+"""Of frames that are read at once."""
 
 
 class Spool:
@@ -34,7 +36,7 @@ class Spool:
         self._next_number = max((int(path.stem) for path in self._sizes), default=0) + 1
         self._writing: BinaryIO | None = None
         self._reading: BinaryIO | None = None
-        self._peeked: bytes | None = None
+        self._peeked: list[bytes] = []
         self.damaged = 0
         """Files in which frames were found that nobody can read; they stay beside the others."""
 
@@ -62,28 +64,30 @@ class Spool:
 
     def peek(self) -> bytes | None:
         """The oldest frame; None where there is none. StoreError where the disk cannot be read."""
+        return next(iter(self.peek_some(1)), None)
+
+    def peek_some(self, most: int) -> list[bytes]:
+        """The oldest frames, so many and a megabyte at most, and the same ones until they are `done`."""
         with self._lock:
             try:
-                while self._peeked is None and self._sizes:
-                    self._peeked = self._read()
+                while not self._peeked and self._sizes:
+                    self._peeked = self._read_some(most)
             except OSError as error:
                 raise StoreError(f"{self._folder}: {error.strerror}") from error
             return self._peeked
 
     def done(self) -> None:
-        """The oldest frame is in the store. Its file goes with its last one, so a crash before that brings the others once more."""
+        """What was peeked at is in the store. A file goes with its last frame, so a crash before that brings the others once more."""
         with self._lock:
-            self._peeked = None
+            self._peeked = []
             path = next(iter(self._sizes))
             if self._reading is not None and self._reading.tell() >= self._sizes[path]:
                 self._remove(path)
 
-    def put_aside(self) -> None:
-        """The oldest frame is of no use here; it goes to a file of its own."""
-        assert self._peeked is not None
+    def put_aside(self, frame: bytes) -> None:
+        """It is of no use here; it goes to a file of its own."""
         path = next(iter(self._sizes))
-        path.with_name(f"{path.stem}-{zlib.crc32(self._peeked):08x}.unreadable").write_bytes(self._peeked)
-        self.done()
+        path.with_name(f"{path.stem}-{zlib.crc32(frame):08x}.unreadable").write_bytes(frame)
 
     def close(self) -> None:
         """Let go of the files; what waits stays."""
@@ -122,25 +126,43 @@ class Spool:
         self._sizes[path] = 0
         return file
 
-    def _read(self) -> bytes | None:
-        """The next frame of the oldest file; None where it had no more, and is gone."""
+    def _read_some(self, most: int) -> list[bytes]:
+        """The next frames of the oldest file; none where it had no more, and is gone."""
         path = next(iter(self._sizes))
         if self._reading is None:
             self._reading = path.open("rb")
-        head = self._reading.read(_HEAD_BYTES)
+        some: list[bytes] = []
+        while len(some) < most and sum(map(len, some)) < _SOME_BYTES:
+            begin = self._reading.tell()
+            frame, is_damaged = self._read(self._reading, self._sizes[path])
+            if frame is None:
+                if not some:
+                    self._give_up(path, is_damaged=is_damaged)
+                else:
+                    # Those before it are not in the store yet.
+                    self._reading.seek(begin)
+                break
+            some.append(frame)
+        return some
+
+    def _read(self, file: BinaryIO, end: int) -> tuple[bytes | None, bool]:
+        """The next frame, None where there is none that can be read; and whether something else was there."""
+        head = file.read(_HEAD_BYTES)
         size = int.from_bytes(head[4:8], "big")
-        is_whole = len(head) == _HEAD_BYTES and self._reading.tell() + size <= self._sizes[path]
+        is_whole = len(head) == _HEAD_BYTES and file.tell() + size <= end
         if is_whole and head[:4] == _MAGIC:
-            frame = self._reading.read(size)
+            frame = file.read(size)
             if zlib.crc32(frame) == int.from_bytes(head[8:], "big"):
-                return frame
+                return frame, False
         # What is not whole is the end of what a crash, or a full disk, left: it never was durable.
-        if is_whole or (len(head) == _HEAD_BYTES and head[:4] != _MAGIC):
+        return None, is_whole or (len(head) == _HEAD_BYTES and head[:4] != _MAGIC)
+
+    def _give_up(self, path: Path, *, is_damaged: bool) -> None:
+        if is_damaged:
             self.damaged += 1
             path.with_suffix(".damaged").unlink(missing_ok=True)
             os.link(path, path.with_suffix(".damaged"))
         self._remove(path)
-        return None
 
     def _remove(self, path: Path) -> None:
         if self._reading is not None:

@@ -35,14 +35,14 @@ class Breaker:
     """Lives as long as its offer's window. All times are seconds of one monotonic clock."""
 
     __slots__ = (
-        "_closed_s",
-        "_opened_s",
         "_openings",
         "_outcomes",
         "_passed",
         "_random",
         "_trial_s",
+        "closed_s",
         "is_open",
+        "opened_s",
         "until_s",
     )
 
@@ -50,7 +50,7 @@ class Breaker:
         self._random = random
         self._outcomes: deque[tuple[float, bool]] = deque(maxlen=MAX_OUTCOMES)
         self._openings = self._passed = 0
-        self._closed_s = self._opened_s = self._trial_s = _NEVER
+        self.closed_s = self.opened_s = self._trial_s = _NEVER
         self.is_open = False
         """Not closed, that is: open or half-open."""
         self.until_s = _NEVER
@@ -73,7 +73,7 @@ class Breaker:
         """An attempt ended; `up` is None where it says nothing of the offer. True where the breaker opened or closed."""
         if not self.is_open:
             return self._count(up, now_s)
-        if began_s < self._opened_s:
+        if began_s < self.opened_s:
             # Streams that were under way when it opened tell nothing of whether new ones get through.
             return False
         # Others may begin while it is open, where their callers ask for this offer alone: only the trial's failure makes the wait longer.
@@ -91,8 +91,15 @@ class Breaker:
         if self._passed < CLOSE_AFTER:
             return False
         self.is_open = False
-        self._closed_s = now_s
+        self.closed_s = now_s
         self._outcomes.clear()
+        return True
+
+    def adds_answer(self, now_s: float) -> bool:
+        """`end` of an attempt that was answered. False: it is not closed, and nothing was done."""
+        if self.is_open:
+            return False
+        self._outcomes.append((now_s, True))
         return True
 
     def _count(self, up: bool | None, now_s: float) -> bool:
@@ -112,15 +119,36 @@ class Breaker:
 
     def open(self, now_s: float) -> None:
         """It is known to be down."""
-        if not self.is_open and now_s - self._closed_s > CALM_S:
+        if not self.is_open and now_s - self.closed_s > CALM_S:
             self._openings = 0
         wait_s = min(OPEN_S * 2**self._openings, MAX_OPEN_S)
         self._openings = min(self._openings + 1, 16)
         self.until_s = now_s + wait_s * (0.75 + 0.5 * self._random())
         self.is_open = True
-        self._opened_s = now_s
+        self.opened_s = now_s
         self._passed = 0
         self._trial_s = _NEVER
+
+    def heed_opened(self, opened_s: float, until_s: float) -> bool:
+        """Another gateway's opened then. True where that is news."""
+        if self._is_tried(opened_s) or max(self.closed_s, self.opened_s) >= opened_s:
+            return False
+        self.until_s = max(self.until_s, until_s) if self.is_open else until_s
+        self._openings = min(self._openings + 1, 16)
+        self.is_open = True
+        self.opened_s = opened_s
+        self._passed = 0
+        self._trial_s = _NEVER
+        return True
+
+    def heed_closed(self, closed_s: float) -> bool:
+        """Another gateway's closed then. True where that is news."""
+        if not self.is_open or self.opened_s >= closed_s:
+            return False
+        self.is_open = False
+        self.closed_s = closed_s
+        self._outcomes.clear()
+        return True
 
     def _is_tried(self, now_s: float) -> bool:
         return now_s - self._trial_s < TRIAL_S

@@ -1,34 +1,35 @@
 """What our own traffic measured of each offer. In: attempts as they begin and end. Out: `Figures`: latency, throughput, uptime, breaker, who must rest.
 
-Figures as design.md section 4 defines them, in memory of one process. Attempts are kept by minute for an hour. Those of the last five minutes count in
-full; where they are fewer than `ENOUGH`, older ones fill up, by half as much for each five minutes that they are older. Figures are for one offer alone:
-an outage of its whole provider shows within three attempts at each of its offers, and not everything that fails at one model fails at the next.
+Figures as design.md section 4 defines them, of the last hour (`minutes`); what other gateways measured is taken in where they tell it (`news`). Figures
+are for one offer alone: an outage of its whole provider shows within three attempts at each of its offers, and not everything that fails at one model
+fails at the next.
 """
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from typing import TypeVar
 
 import msgspec
 
 from trunkline.routing.breaker import OPEN_SHARE, Breaker, State
+from trunkline.routing.minutes import (
+    ENOUGH,
+    MAX_MINUTES,
+    MINUTE_S,
+    RECENT_MINUTES,
+    FarMinute,
+    Measured,
+    Minute,
+    Sample,
+    count,
+)
+from trunkline.routing.news import News, Told, read, write
 
-MINUTE_S = 60.0
-RECENT_MINUTES = 5
-HALF_LIFE_MINUTES = 5
-MAX_MINUTES = 60
-LATELY_MINUTES, MIN_LATELY = 1, 8
-"""`Figures.lately_ms` halves the weight of a latency each so many minutes, and wants so many of them: who became slow a minute ago is slow."""
-ENOUGH = 40
-"""With so many recent attempts older ones do not count at all."""
-MAX_KEPT = 32
-"""First-token latencies kept of one minute, evenly chosen where there were more; a kept one then stands for several."""
-MAX_KEPT_OLD = 8
-"""The same of a minute that is no longer recent. So a busy offer takes about 30 KB."""
+__all__ = ["ENOUGH", "Figures", "Health", "Sample"]
+
 STEADY_S = 0.5
 """With `ENOUGH` attempts, figures are at most this old; a failure shows at once."""
 
-RELIABLE_BEFORE, WEIGHT_BEFORE = 0.99, 20
-"""`Figures.reliability` starts as if this share of so many attempts had succeeded: one failure in a hundred is no reason to leave an offer, one in one is."""
 GATE_LATER, GATE_LAST = 0.95, 0.80
 """Below which reliability an offer comes after the others, and last."""
 
@@ -45,19 +46,6 @@ SILENT_P95S, MIN_SILENT_S, MIN_SILENT, MAX_SILENT = 3.0, 2.0, 3, 10
 `breaker.OPEN_SHARE` of those that began with them. Its breaker opens then, and not only when the first of them times out, which may be minutes later."""
 MAX_RETRY_AFTER_S = 300.0
 """A provider's wish to be left alone is honoured up to this: a wrong value must not take an offer away for a day."""
-
-
-class Sample(msgspec.Struct, frozen=True, gc=False):
-    """One ended attempt. `up` is None where it says nothing of uptime (429, other 4xx, the caller left or was to blame)."""
-
-    at_s: float
-    up: bool | None
-    first_token_ms: float | None = None
-    tokens_per_second: float | None = None
-    limited: bool = False
-    """Refused with 429."""
-    began_s: float = float("inf")
-    """When it began; one from before a breaker opened says nothing of whether the offer is back."""
 
 
 class Figures(msgspec.Struct, frozen=True, gc=False):
@@ -102,79 +90,12 @@ class Figures(msgspec.Struct, frozen=True, gc=False):
 
 UNMEASURED = Figures()
 NO_TOKEN = 0
+MAX_TOLD = 50
+"""Offers whose news are told in one go."""
 MAX_WAITING = 4096
 """Of one offer; who never ends an attempt takes no more memory than this."""
 _NEVER = float("-inf")
-_AGED = tuple([1.0] * (RECENT_MINUTES + 1) + [0.5 ** (age / HALF_LIFE_MINUTES) for age in range(1, MAX_MINUTES)])
-"""Age in minutes -> weight. The minute that runs and the five before it are the last five minutes."""
-
-
-class _Minute:
-    """What ended in one minute."""
-
-    __slots__ = (
-        "attempts",
-        "down",
-        "first",
-        "forgiven",
-        "limited",
-        "number",
-        "seen",
-        "speed_count",
-        "speed_sum",
-        "stride",
-        "up",
-    )
-
-    def __init__(self, number: int) -> None:
-        self.number = number
-        self.attempts = self.up = self.down = self.forgiven = self.limited = self.seen = self.speed_count = 0
-        self.stride = 1
-        self.speed_sum = 0.0
-        self.first: list[float] = []
-
-    def add(self, sample: Sample) -> None:
-        self.attempts += 1
-        if sample.up:
-            self.up += 1
-        elif sample.up is False:
-            self.down += 1
-        elif sample.limited:
-            self.limited += 1
-        if sample.tokens_per_second is not None:
-            self.speed_sum += sample.tokens_per_second
-            self.speed_count += 1
-        if sample.first_token_ms is not None:
-            self._add_latency(sample.first_token_ms)
-
-    def _add_latency(self, latency_ms: float) -> None:
-        if self.seen % self.stride == 0:
-            if len(self.first) == MAX_KEPT:
-                # Every other one goes; from now on only every other one comes.
-                del self.first[1::2]
-                self.stride *= 2
-            if self.seen % self.stride == 0:
-                self.first.append(latency_ms)
-        self.seen += 1
-
-    def thin(self) -> None:
-        """Nothing is added any more, and little is needed."""
-        if len(self.first) > MAX_KEPT_OLD:
-            self.first = self.first[:: -(-len(self.first) // MAX_KEPT_OLD)]
-
-
-class _Measured(msgspec.Struct, frozen=True, gc=False):
-    """The part of `Figures` that has to be counted."""
-
-    p50_ms: float | None = None
-    p95_ms: float | None = None
-    lately_ms: float | None = None
-    samples: float = 0.0
-    tokens_per_second: float | None = None
-    uptime: float | None = None
-    reliability: float = 1.0
-    limited: float | None = None
-    attempts: int = 0
+_AnyMinute = TypeVar("_AnyMinute", bound=Minute)
 
 
 class _Offer:
@@ -182,6 +103,7 @@ class _Offer:
 
     __slots__ = (
         "_counted_s",
+        "_far",
         "_is_dirty",
         "_measured",
         "_minutes",
@@ -199,12 +121,19 @@ class _Offer:
         "room",
         "room_s",
         "streams",
+        "told",
+        "up_began_s",
         "waiting",
     )  # fmt: skip
 
     def __init__(self, random: Callable[[], float]) -> None:
-        self._minutes: deque[_Minute] = deque()
-        self._measured = _Measured()
+        self._minutes: deque[Minute] = deque()
+        self._far: deque[FarMinute] = deque()
+        """What other gateways said."""
+        self.told = Told()
+        self.up_began_s = _NEVER
+        """When the newest attempt of ours that succeeded began."""
+        self._measured = Measured()
         self._counted_s = _NEVER
         self._is_dirty = False
         self.known = UNMEASURED
@@ -226,15 +155,97 @@ class _Offer:
         number = int(sample.at_s // MINUTE_S)
         minutes = self._minutes
         if not minutes or minutes[-1].number < number:
-            minutes.append(_Minute(number))
-            if len(minutes) > RECENT_MINUTES + 1:
-                minutes[-RECENT_MINUTES - 2].thin()
-            while minutes[0].number <= number - MAX_MINUTES:
-                minutes.popleft()
+            minutes.append(Minute(number))
+            _keep_short(minutes)
         minutes[-1].add(sample)
         self._is_dirty = True
         if sample.up is False:
             self._counted_s = _NEVER
+
+    def adds_answer(self, now_s: float) -> bool:
+        """Add an attempt that was answered to an offer that stands well, in a minute that has begun. False: nothing was done."""
+        minutes = self._minutes
+        if not minutes or minutes[-1].number != now_s // MINUTE_S or self.failed_s != _NEVER:
+            return False
+        if not self.breaker.adds_answer(now_s):
+            return False
+        minute = minutes[-1]
+        minute.attempts += 1
+        minute.up += 1
+        self.limits = 0
+        self._is_dirty = True
+        self.known_until_s = _NEVER
+        if self.in_flight:
+            self.in_flight -= 1
+        return True
+
+    def take(self, news: News, at_s: float) -> None:
+        """Sums that another gateway told then."""
+        number = int(at_s // MINUTE_S)
+        minutes = self._far
+        if not minutes or minutes[-1].number < number:
+            minutes.append(FarMinute(number))
+            _keep_short(minutes)
+        minute = minutes[-1]
+        minute.attempts += news.attempts
+        minute.up += news.up
+        minute.down += news.down
+        minute.limited += news.limited
+        minute.speed_sum += news.speed_sum
+        minute.speed_count += news.speed_count
+        if news.first:
+            minute.take(news.first, news.seen)
+        self._is_dirty = True
+        if news.down:
+            self._counted_s = _NEVER
+
+    @property
+    def is_told(self) -> bool:
+        """A quick look: there is nothing that was not told. False: there may be something."""
+        told, breaker, minutes = self.told, self.breaker, self._minutes
+        if minutes and (minutes[-1].number != told.number or minutes[-1].attempts != told.attempts):
+            return False
+        return (
+            breaker.is_open == told.is_open
+            and breaker.opened_s == told.opened_s
+            and self.rest_s == told.rest_s
+            and self.limited_s == told.limited_s
+            and self.demoted_s == told.demoted_s
+        )
+
+    def news(self, offer: str, now_s: float) -> News | None:
+        """Ours since the last time; None: there are none."""
+        told = self.told
+        (attempts, up, down, limited, seen, speed_sum, speed_count), first = told.sums(
+            reversed(self._minutes), int(now_s // MINUTE_S) - 1
+        )
+        opened_ago_s, open_s, closed_ago_s = told.breaker(self.breaker, now_s)
+        is_resting = self.rest_s > max(told.rest_s, now_s)
+        is_limited = self.limited_s > max(told.limited_s, now_s)
+        is_demoted = self.demoted_s > told.demoted_s
+        told.rest_s, told.limited_s, told.demoted_s = self.rest_s, self.limited_s, self.demoted_s
+        if not (
+            attempts or is_resting or is_limited or is_demoted or opened_ago_s is not None or closed_ago_s is not None
+        ):
+            return None
+        return News(
+            offer,
+            int(attempts),
+            int(up),
+            int(down),
+            int(limited),
+            first,
+            int(seen),
+            speed_sum,
+            int(speed_count),
+            opened_ago_s,
+            open_s,
+            closed_ago_s,
+            self.rest_s - now_s if is_resting else None,
+            self.rest_status,
+            self.limited_s - now_s if is_limited else None,
+            now_s - self.demoted_s if is_demoted else None,
+        )
 
     def limit(self, now_s: float) -> None:
         """Refused with 429. Those that were under way together count once."""
@@ -264,13 +275,13 @@ class _Offer:
 
     def forgive(self) -> None:
         """It is back: failures until now are no reason any more to leave it."""
-        for minute in self._minutes:
+        for minute in (*self._minutes, *self._far):
             minute.forgiven = minute.down
         self._counted_s = _NEVER
 
     def figures(self, now_s: float) -> Figures:
         if self._needs_counting(now_s):
-            self._measured = _count(self._minutes, int(now_s // MINUTE_S))
+            self._measured = count(self._all_minutes(), int(now_s // MINUTE_S))
             self._counted_s = now_s
             self._is_dirty = False
         known = self._now(now_s)
@@ -279,9 +290,15 @@ class _Offer:
             self.known_until_s = (now_s // MINUTE_S + 1) * MINUTE_S
         return known
 
+    def _all_minutes(self) -> Sequence[Minute]:
+        """The oldest first."""
+        if not self._far:
+            return self._minutes
+        return sorted((*self._minutes, *self._far), key=lambda minute: minute.number)
+
     def _needs_counting(self, now_s: float) -> bool:
         if now_s // MINUTE_S != self._counted_s // MINUTE_S:
-            return bool(self._minutes)
+            return bool(self._minutes or self._far)
         return self._is_dirty and (self._measured.samples < ENOUGH or now_s - self._counted_s >= STEADY_S)
 
     def _is_unsteady(self, now_s: float) -> bool:
@@ -364,6 +381,7 @@ class Health:
             window.failed_s = sample.at_s
             self.changes += 1
         elif sample.up:
+            window.up_began_s = sample.began_s
             if window.failed_s != _NEVER:
                 window.failed_s = _NEVER
                 self.changes += 1
@@ -379,6 +397,14 @@ class Health:
             window.is_measured = True
             self.changes += 1
 
+    def answered(self, offer: str, now_s: float, began_s: float) -> None:
+        """`observe` of what was answered and is no stream: by far the most."""
+        window = self._offers.get(offer)
+        if window is not None and window.adds_answer(now_s):
+            window.up_began_s = began_s
+        else:
+            self.observe(offer, Sample(now_s, True, began_s=began_s))
+
     def demote(self, offer: str, now_s: float) -> None:
         """It cannot serve anyone for now (a wrong key, no credit): others go first for a while. Says nothing of its uptime."""
         window = self._window(offer)
@@ -393,6 +419,33 @@ class Health:
         window.rest_s = max(window.rest_s, now_s + min(retry_after_s, MAX_RETRY_AFTER_S))
         window.rest_status = status
         self.changes += 1
+
+    def news(self, now_s: float) -> Iterator[bytes]:
+        """For other gateways: what became of offers here since this was asked last. In pieces that take well under a millisecond."""
+        found: list[News] = []
+        for offer, window in list(self._offers.items()):
+            one = None if window.is_told else window.news(offer, now_s)
+            if one is not None:
+                found.append(one)
+            if len(found) == MAX_TOLD:
+                yield write(found)
+                found = []
+        if found:
+            yield write(found)
+
+    def hear_of(self, words: bytes, now_s: float, ago_s: float) -> None:
+        """Take in what another gateway's `news` said so long ago."""
+        at_s = now_s - ago_s
+        for news in read(words):
+            window = self._window(news.offer)
+            window.known_until_s = _NEVER
+            if news.attempts:
+                window.take(news, at_s)
+            if _heed(window, news, at_s) or news.down:
+                self.changes += 1
+            if news.seen and not window.is_measured:
+                window.is_measured = True
+                self.changes += 1
 
     def figures(self, offer: str, now_s: float) -> Figures:
         """What is known of an offer."""
@@ -415,53 +468,43 @@ class Health:
         return window
 
 
-def _count(minutes: deque[_Minute], number: int) -> _Measured:
-    """Weigh the minutes, the newest first. Latencies and outcomes fill up apart: not each attempt has both."""
-    latencies: list[tuple[float, float, float]] = []
-    samples = lately = up = down = held_down = limited = speed_sum = speed_count = 0.0
-    attempts = 0
-    for minute in reversed(minutes):
-        age = max(0, number - minute.number)
-        if age >= MAX_MINUTES:
-            break
-        attempts += minute.attempts
-        weight = _AGED[age]
-        if minute.first and (age <= RECENT_MINUTES or samples < ENOUGH):
-            each = minute.seen / len(minute.first)
-            fresh = 0.5 ** (age / LATELY_MINUTES)
-            latencies += [(value, weight * each, fresh * each) for value in minute.first]
-            samples += weight * minute.seen
-            lately += fresh * minute.seen
-            speed_sum += weight * minute.speed_sum
-            speed_count += weight * minute.speed_count
-        if age <= RECENT_MINUTES or up + down < ENOUGH:
-            up += weight * minute.up
-            down += weight * minute.down
-            held_down += weight * (minute.down - minute.forgiven)
-            limited += weight * minute.limited
-    latencies.sort()
-    judged, held = up + down, up + held_down
-    return _Measured(
-        _quantile(latencies, 1, 0.5, samples),
-        _quantile(latencies, 1, 0.95, samples),
-        _quantile(latencies, 2, 0.5, lately) if lately >= MIN_LATELY else None,
-        samples,
-        speed_sum / speed_count if speed_count else None,
-        up / judged if judged else None,
-        (up + RELIABLE_BEFORE * WEIGHT_BEFORE) / (held + WEIGHT_BEFORE) if held_down else 1.0,
-        limited / (judged + limited) if judged + limited else None,
-        attempts,
-    )
+def _keep_short(minutes: deque[_AnyMinute]) -> None:
+    """The newest was put to them."""
+    if len(minutes) > RECENT_MINUTES + 1:
+        minutes[-RECENT_MINUTES - 2].thin()
+    while minutes[0].number <= minutes[-1].number - MAX_MINUTES:
+        minutes.popleft()
 
 
-def _quantile(rows: list[tuple[float, float, float]], by: int, share: float, total: float) -> float | None:
-    """Of rows in order: the value up to which `share` of the weight in column `by` lies; between two of them their middle."""
-    if not rows:
-        return None
-    wanted, reached, slack = share * total, 0.0, 1e-9 * total
-    for place, row in enumerate(rows):
-        reached += row[by]
-        if reached >= wanted - slack:
-            is_between = reached <= wanted + slack and place + 1 < len(rows)
-            return (row[0] + rows[place + 1][0]) / 2 if is_between else row[0]
-    return rows[-1][0]
+def _heed(window: _Offer, news: News, at_s: float) -> bool:
+    """Take over the state that another gateway has an offer in; True where that changes something. What is known here and newer holds."""
+    told, changes = window.told, False
+    if news.up and window.failed_s != _NEVER:
+        window.failed_s, changes = _NEVER, True
+    elif news.down and not news.up:
+        window.failed_s = max(window.failed_s, at_s)
+    if news.rest_s is not None and at_s + news.rest_s > window.rest_s:
+        window.rest_s, window.rest_status, changes = at_s + news.rest_s, news.rest_status, True
+        told.rest_s = window.rest_s
+    if news.limited_s is not None and at_s + news.limited_s > window.limited_s:
+        window.limited_s = told.limited_s = at_s + news.limited_s
+        changes = True
+    if news.demoted_ago_s is not None and at_s - news.demoted_ago_s > window.demoted_s:
+        window.demoted_s = told.demoted_s = at_s - news.demoted_ago_s
+        changes = True
+    return _heed_breaker(window, news, at_s) or changes
+
+
+def _heed_breaker(window: _Offer, news: News, at_s: float) -> bool:
+    breaker, told = window.breaker, window.told
+    if news.opened_ago_s is not None:
+        opened_s = at_s - news.opened_ago_s
+        # It answers here what was asked later than that: then it may be the other gateway that has a fault.
+        if window.up_began_s >= opened_s or not breaker.heed_opened(opened_s, at_s + news.open_s):
+            return False
+    elif news.closed_ago_s is None or not breaker.heed_closed(at_s - news.closed_ago_s):
+        return False
+    else:
+        window.forgive()
+    told.is_open, told.opened_s = breaker.is_open, breaker.opened_s
+    return True

@@ -3,9 +3,9 @@
 Money is whole pico-USD in decimal. A Lua number is exact up to 2^53 only, 9,007 USD: so amounts are compared in two parts, of USD and of pico-USD, and
 added by HINCRBY, which counts in 64 bits. Scripts name their keys themselves, so it is one Redis and no cluster of several.
 
-`h:NAME` a hold (spent, held, ready, opened), `l:NAME` what was settled before it was ready, `k:NAME` ids that its sum has, `c:ID` a claim, `d:ID` that it
-is settled, `r:NAME` a rate, `p:NAME` requests at once, `leases` claims by their end, `epoch` when this Redis began to be used; `gates` when each
-gateway was heard last, by this Redis's own clock, `g:GATE` its claims, `heard` when any was, `calm` until when silence says nothing.
+`h:NAME` a hold (spent, held, ready, opened), `l:NAME` what was settled before it was ready, `k:NAME` ids that its sum has, `c:ID` a claim, `d:ID` at what
+it is settled, `r:NAME` a rate, `p:NAME` requests at once, `leases` claims by their end, `epoch` when this Redis began to be used; `gates` when each
+gateway was heard last, by this Redis's own clock, `g:GATE` its claims; `gone` claims of those that are dead, `gone_at` when they may be let go.
 """
 
 _PARTS = """
@@ -53,6 +53,17 @@ local function charge(name, id, cost)
   redis.call('HSET', P .. 'l:' .. name, id, cost)
   redis.call('PEXPIRE', P .. 'l:' .. name, 3600000)
 end
+-- What was charged for a request was not all: its record says another sum.
+local function correct(name, id, before, cost)
+  local key = P .. 'h:' .. name
+  local ready = redis.call('HGET', key, 'ready')
+  if ready ~= '1' then
+    if ready then redis.call('HSET', P .. 'l:' .. name, id, cost) end
+  elseif redis.call('SISMEMBER', P .. 'k:' .. name, id) == 0 then
+    redis.call('HINCRBY', key, 'spent', cost)
+    if before ~= '0' then redis.call('HINCRBY', key, 'spent', '-' .. before) end
+  end
+end
 local function release(id, claim)
   if claim.released then return end
   for _, hold in ipairs(claim.holds) do
@@ -82,17 +93,12 @@ local function let_go(id)
     redis.call('SREM', P .. 'g:' .. (claim.gate or ''), id)
   end
 end
--- The claims of a gateway that says nothing any more. Where nobody was heard it is this Redis that was away, and all have their time anew.
-local function hear(gate, most)
+-- Whether it was heard before. What the dead held is let go on the way, a few each time.
+local function hear(gate)
   local at = clock()
-  local heard = tonumber(redis.call('GET', P .. 'heard') or '0')
-  redis.call('SET', P .. 'heard', at)
-  if at - heard > most / 3 then redis.call('SET', P .. 'calm', at + most) end
   local was_known = redis.call('ZADD', P .. 'gates', at, gate) == 0
-  if at < tonumber(redis.call('GET', P .. 'calm') or '0') then return was_known end
-  for _, silent in ipairs(redis.call('ZRANGEBYSCORE', P .. 'gates', '-inf', at - most, 'LIMIT', 0, 1)) do
-    for _, id in ipairs(redis.call('SPOP', P .. 'g:' .. silent, 50)) do let_go(id) end
-    if redis.call('EXISTS', P .. 'g:' .. silent) == 0 then redis.call('ZREM', P .. 'gates', silent) end
+  if at >= tonumber(redis.call('GET', P .. 'gone_at') or '0') then
+    for _, id in ipairs(redis.call('SPOP', P .. 'gone', 100)) do let_go(id) end
   end
   return was_known
 end
@@ -204,8 +210,14 @@ return {'grant', claim.amount}
 SETTLE = (
     _PARTS
     + """
-local id, cost, tokens = ARGV[2], ARGV[3], tonumber(ARGV[4])
-if not redis.call('SET', P .. 'd:' .. id, '1', 'PX', 3600000, 'NX') then return 0 end
+local id, cost, tokens, final = ARGV[2], ARGV[3], tonumber(ARGV[4]), ARGV[5] == '1'
+local before = redis.call('GET', P .. 'd:' .. id)
+if before and (before == 'final' or not final) then return 0 end
+redis.call('SET', P .. 'd:' .. id, final and 'final' or cost, 'PX', 3600000)
+if before then
+  for n = 6, #ARGV do correct(ARGV[n], id, before, cost) end
+  return 1
+end
 local claim, charged = known(id), {}
 if claim then
   release(id, claim)
@@ -225,7 +237,7 @@ if claim then
   redis.call('ZREM', P .. 'leases', id)
   redis.call('SREM', P .. 'g:' .. (claim.gate or ''), id)
 end
-for n = 5, #ARGV do
+for n = 6, #ARGV do
   if not charged[ARGV[n]] then charge(ARGV[n], id, cost) end
 end
 return 1
@@ -237,8 +249,12 @@ RESTORE = (
     + """
 local now, id, amount, lease, tokens, gate = tonumber(ARGV[1]), ARGV[2], ARGV[3], tonumber(ARGV[4]), tonumber(ARGV[5]), ARGV[6]
 local before = known(id)
--- One that was let go in a silence is held again: its gateway lives.
-if before and not before.released or redis.call('EXISTS', P .. 'd:' .. id) == 1 then return 0 end
+-- One whose gateway was held for dead and lives is held on, or again.
+redis.call('SREM', P .. 'gone', id)
+if before and not before.released or redis.call('EXISTS', P .. 'd:' .. id) == 1 then
+  if before then redis.call('SADD', P .. 'g:' .. gate, id) end
+  return 0
+end
 local holds, places = {}, {}
 local at = 7
 for _ = 1, tonumber(ARGV[at]) do
@@ -331,13 +347,28 @@ BEAT = (
     _PARTS
     + """
 redis.call('SET', P .. 'epoch', ARGV[1], 'NX')
-local was_known = hear(ARGV[2], tonumber(ARGV[3]))
+local was_known = hear(ARGV[2])
 return {redis.call('GET', P .. 'epoch'), was_known and 1 or 0}
+"""
+)
+
+# Not at once: one that lives after all hears that it is not known any more within that time, and tells what it is at.
+GONE = (
+    _PARTS
+    + """
+local held = P .. 'g:' .. ARGV[1]
+redis.call('ZREM', P .. 'gates', ARGV[1])
+if redis.call('EXISTS', held) == 0 then return 0 end
+redis.call('SUNIONSTORE', P .. 'gone', P .. 'gone', held)
+redis.call('DEL', held)
+redis.call('SET', P .. 'gone_at', clock() + tonumber(ARGV[2]))
+return 1
 """
 )
 
 SCRIPTS = {
     "beat": BEAT,
+    "gone": GONE,
     "claim": CLAIM,
     "extend": EXTEND,
     "settle": SETTLE,

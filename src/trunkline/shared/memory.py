@@ -43,6 +43,8 @@ class _Claimed:
 class InMemory:
     """Lives as long as the process. Claims that are settled or over take no memory, nor do holds whose period has ended."""
 
+    answers_at_once = True
+
     def __init__(self) -> None:
         self._holds: dict[str, _Kept] = {}
         self._rates: dict[str, float] = {}
@@ -137,6 +139,10 @@ class InMemory:
             for name in names:
                 if name not in held:
                     self._charge(name, id_, cost_pico_usd)
+
+    def settle_interrupted(self, id_: str, cost_pico_usd: int, now_ms: float, names: Sequence[str]) -> None:
+        """Of an earlier process: this one has settled nothing of it."""
+        self.settle(id_, cost_pico_usd, 0, now_ms, names)
 
     def spent(self, names: Sequence[str], now_ms: float) -> Sequence[Spent]:
         """In their order."""

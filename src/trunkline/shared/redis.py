@@ -2,7 +2,7 @@
 
 Implements `accounts.shared.SharedState`. A Redis that is away: money is refused or counted here alone, as the operator chose; what was settled
 meanwhile is told when it is back. One that came back empty is told what is under way and what was settled lately; sums are read from the store.
-Each gateway shows life twice a second; the claims of one that is silent are let go.
+The claims of a gateway that the store knows to be dead are let go; silence here says nothing, for it may be this way alone that is cut.
 """
 
 import asyncio
@@ -24,8 +24,8 @@ TELL_AGAIN_S = 60.0
 """What was settled within this may have been lost with a Redis that came back empty."""
 WAIT_MS = 2_000
 """An empty Redis grants no money for so long, so that every gateway has told what it has under way."""
-SILENT_MS = 30_000
-"""What a gateway held that shows no life for so long is let go: longer than it takes to find it dead by the store, and to charge what it was at."""
+GONE_MS = 2_000
+"""What a dead gateway held is let go so long after it was told to be dead: four of the signs that a living one would give."""
 FILLER_SILENT_MS = 2_000
 """Who fills a hold, and shows no life for so long, has somebody else take it over."""
 _AT_ONCE = 200
@@ -35,6 +35,8 @@ _AT_ONCE = 200
 class InRedis:
     """Lives as long as the process; `keep_up` runs beside it."""
 
+    answers_at_once = False
+
     def __init__(
         self,
         address: Address,
@@ -43,16 +45,16 @@ class InRedis:
         timeout_s: float = 0.5,
         when_away: WhenAway = "closed",
         wait_ms: int = WAIT_MS,
-        silent_ms: int = SILENT_MS,
+        gone_ms: int = GONE_MS,
         ca_file: str = "",
         gate: str = "",
     ) -> None:
-        """`gate`: this process, in the eyes of the others; by chance where it is left out."""
+        """`gate`: this process in the eyes of the others, under the name that it has in the store; by chance where it is left out."""
         self._client = RedisClient(address, timeout_s, SCRIPTS, ca_file)
         self._unix_ms = unix_ms
         self._when_away = when_away
         self._wait_ms = wait_ms
-        self._silent_ms = silent_ms
+        self._gone_ms = gone_ms
         self._gate = gate or secrets.token_hex(8)
         self._was_tried = asyncio.Event()
         """Set once a connection was there or could not be had: requests that come with the start wait for it."""
@@ -70,6 +72,8 @@ class InRedis:
         self._on_its_way: set[str] = set()
         """Of these, what it was asked and may answer yet: not to be sent once more."""
         self._recent: deque[tuple[float, tuple[str, ...]]] = deque()
+        self._gone: set[str] = set()
+        """Gateways that are dead, to be told."""
         self._epoch = b""
         self._was_forgotten = False
         """Held for dead there, or it is not the Redis that it was."""
@@ -87,6 +91,7 @@ class InRedis:
                 self._lost.clear()
                 await self.connect()
                 await self._tell([told for id_, told in self._unsettled.items() if id_ not in self._on_its_way])
+                await self._tell_gone()
                 if was_away:
                     log.info("the shared state is there again")
                 was_away = False
@@ -102,7 +107,10 @@ class InRedis:
             if not self._client.is_up:
                 await self._client.connect()
                 self._local = InMemory()
-            epoch, was_known = await self._client.run("beat", _ms(self._unix_ms()), self._gate, str(self._silent_ms))
+                if not self._epoch:
+                    # What an earlier process of this name held. Before anything else is sent: nothing of this one is there yet.
+                    await self._client.run("gone", self._gate, str(self._gone_ms))
+            epoch, was_known = await self._client.run("beat", _ms(self._unix_ms()), self._gate)
         finally:
             self._was_tried.set()
         async with self._telling:
@@ -113,6 +121,10 @@ class InRedis:
                 await self._tell([values for _, values in self._recent])
             # Only now: what was told by half is told again.
             self._was_forgotten, self._epoch = False, epoch
+
+    def let_go(self, gate: str) -> None:
+        """Of a gateway that is dead, once all that is known of its requests was settled."""
+        self._gone.add(gate)
 
     def close(self) -> None:
         self._client.close()
@@ -171,12 +183,18 @@ class InRedis:
             self._local.settle(id_, cost_pico_usd, tokens, now_ms, names)
         was_sent = granted_by is None or id_ in self._perhaps
         self._perhaps.discard(id_)
-        if not was_sent and not names:
-            # Nobody else knows of it.
-            return
-        # Also without a claim that is known: it may be on its way still, or its answer.
-        values = (_ms(now_ms), id_, str(cost_pico_usd), str(tokens), *names)
-        self._unsettled[id_] = values
+        if was_sent or names:
+            # Also without a claim that is known: it may be on its way still, or its answer. Else nobody else knows of it.
+            self._keep_told(now_ms, (_ms(now_ms), id_, str(cost_pico_usd), str(tokens), "0", *names))
+
+    def settle_interrupted(self, id_: str, cost_pico_usd: int, now_ms: float, names: Sequence[str]) -> None:
+        """See `SharedState.settle_interrupted`."""
+        if self._counts_here():
+            self._local.settle(id_, cost_pico_usd, 0, now_ms, names)
+        self._keep_told(now_ms, (_ms(now_ms), id_, str(cost_pico_usd), "0", "1", *names))
+
+    def _keep_told(self, now_ms: float, values: tuple[str, ...]) -> None:
+        self._unsettled[values[1]] = values
         self._recent.append((now_ms, values))
         while self._recent[0][0] < now_ms - TELL_AGAIN_S * 1000:
             self._recent.popleft()
@@ -226,7 +244,7 @@ class InRedis:
         elif answer.kind != "unknown" and claim.id in self._perhaps:
             # It may have been granted there, and nobody uses it.
             self._perhaps.discard(claim.id)
-            self._unsettled[claim.id] = (_ms(now_ms), claim.id, "0", "0")
+            self._unsettled[claim.id] = (_ms(now_ms), claim.id, "0", "0", "0")
         return answer
 
     async def _pause(self, *, was_there: bool) -> None:
@@ -250,6 +268,12 @@ class InRedis:
         self._on_its_way.discard(id_)
         if not told.cancelled() and told.exception() is None:
             self._unsettled.pop(id_, None)
+
+    async def _tell_gone(self) -> None:
+        """Raises Away."""
+        for gate in list(self._gone):
+            await self._client.run("gone", gate, str(self._gone_ms))
+            self._gone.discard(gate)
 
     async def _restore(self) -> None:
         """What is under way. Raises Away."""

@@ -115,14 +115,14 @@ class RedisClient:
             raise
         return wire
 
-    def run(self, script: str, *values: str) -> "asyncio.Future[Any]":
+    def run(self, script: str, *values: str | bytes) -> "asyncio.Future[Any]":
         """Begin to run a script; its future gives the reply or raises Away. It is sent before this returns."""
         wire = self._wire
         if wire is None or wire.is_lost:
             raise Away(f"{self._address.shown}: away")
         return wire.ask(("EVALSHA", self._digests[script], "0", *values), self._timeout_s)
 
-    def ask(self, *command: str) -> "asyncio.Future[Any]":
+    def ask(self, *command: str | bytes) -> "asyncio.Future[Any]":
         """The same for any command."""
         wire = self._wire
         if wire is None or wire.is_lost:
@@ -159,7 +159,7 @@ class _Wire(asyncio.Protocol):
         self._timer: asyncio.TimerHandle | None = None
         self.is_lost = False
 
-    def ask(self, command: tuple[str, ...], timeout_s: float) -> "asyncio.Future[Any]":
+    def ask(self, command: tuple[str | bytes, ...], timeout_s: float) -> "asyncio.Future[Any]":
         """Send a command."""
         future: asyncio.Future[Any] = self._loop.create_future()
         if self.is_lost or self._transport is None:

@@ -8,7 +8,6 @@ from collections import deque
 from collections.abc import Iterable
 from itertools import islice
 
-import msgspec
 from sqlalchemy import Connection, select
 
 from trunkline.errors import StoreError
@@ -67,8 +66,7 @@ def _fill(connection: sqlite3.Connection, records: Iterable[Record], now_ms: flo
         rollups.fold(connection, now_ms)
         last.extend(some)
         count += len(some)
-    encoder = msgspec.json.Encoder()
-    _INSERT_RECORDS.run(connection, [rows.record_row(record, encoder) for record in last])
+    _INSERT_RECORDS.run(connection, map(rows.RecordEncoder().row, last))
     # These are in the rollups: the mark goes over them.
     rollups.folded(is_all=True)
     rollups.fold(connection, now_ms)

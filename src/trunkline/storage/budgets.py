@@ -16,7 +16,7 @@ from trunkline.storage.budget_rows import budget_values, read_budget
 from trunkline.storage.followed import will_change
 from trunkline.storage.queries import Store
 from trunkline.storage.schema import budgets
-from trunkline.storage.spending import spent_of
+from trunkline.storage.spending import held_of, spent_of
 from trunkline.storage.tails import tail_of
 
 
@@ -34,13 +34,15 @@ class BudgetQuery(msgspec.Struct, frozen=True):
 
 
 class BudgetStanding(msgspec.Struct, frozen=True):
-    """How a budget stands in the period of the moment that was asked about. Requests under way are not in it."""
+    """How a budget stands in the period of the moment that was asked about. What is spent is without requests under way."""
 
     budget: Budget
     spent_pico_usd: int
     start_ms: int
     """Of the period; 0 for `total`."""
     ends_ms: int | None
+    held_pico_usd: int = 0
+    """What requests under way hold."""
 
     @property
     def left_pico_usd(self) -> int:
@@ -130,7 +132,8 @@ def read_standing(connection: Connection, budget: Budget, now_ms: float) -> Budg
     """Inside a transaction of the caller."""
     found = window(budget.period, now_ms)
     spent = connection.exec_driver_sql(spent_of(budget, found, tail_of(connection.dialect.name))).scalar()
-    return BudgetStanding(budget, int(spent or 0), found.start_ms, found.end_ms)
+    held = connection.exec_driver_sql(held_of(budget)).scalar()
+    return BudgetStanding(budget, int(spent or 0), found.start_ms, found.end_ms, int(held or 0))
 
 
 def _write_down(connection: Connection, actor: Actor, at_ms: int, action: str, budget: Budget) -> None:

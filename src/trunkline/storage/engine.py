@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 _CONNECTIONS = 5
 _MORE_CONNECTIONS = 5
 _WAIT_FOR_ONE_S = 10.0
+_MIGRATION_WAIT_MS = 300_000
 
 
 def query_engine(path: Path) -> Engine:
@@ -26,6 +27,7 @@ def query_engine(path: Path) -> Engine:
 def migration_engine(path: Path) -> Engine:
     """Its transactions hold DDL too, and begin with the write lock: of two migrations at once the second waits."""
     engine = query_engine(path)
+    event.listen(engine, "connect", _wait_for_others)
     event.listen(engine, "connect", _leave_begin_to_us)
     event.listen(engine, "begin", _begin_immediate)
     return engine
@@ -62,6 +64,11 @@ def _set_pragmas(connection: Any, _record: object) -> None:
     for pragma in CONNECTION_PRAGMAS:
         cursor.execute(pragma)
     cursor.close()
+
+
+def _wait_for_others(connection: Any, _record: object) -> None:
+    # Another process's migration of a large store takes longer than a page would wait.
+    connection.execute(f"PRAGMA busy_timeout = {_MIGRATION_WAIT_MS}")
 
 
 def _leave_begin_to_us(connection: Any, _record: object) -> None:

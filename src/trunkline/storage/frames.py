@@ -34,7 +34,7 @@ class Frames:
 
     def __init__(self, cipher: Cipher, rejected: Path) -> None:
         self._cipher = cipher
-        self._detail_encoder = msgspec.json.Encoder()
+        self._record_encoder = rows.RecordEncoder()
         self._encoder = msgspec.msgpack.Encoder()
         self._rejected = rejected
 
@@ -69,7 +69,7 @@ class Frames:
         self, records: Sequence[Record], intents: Sequence[Intent], ended: Sequence[str], changes: Sequence[Change]
     ) -> list[Any]:
         parts = [
-            [rows.record_row(record, self._detail_encoder) for record in records],
+            [self._record_encoder.row(record) for record in records],
             [rows.intent_row(intent) for intent in intents],
             list(ended),
             [rows.kept_row(one, self._cipher.seal(one)) for one in changes if type(one) is Kept],

@@ -41,12 +41,21 @@ class WritingPlace(msgspec.Struct, frozen=True):
     """0: nothing waits on the disk."""
 
 
+class Left(msgspec.Struct):
+    """What gateways that are gone left behind, for whoever settles it where it was held. Grows in other threads."""
+
+    records: list[Record] = []
+    """Requests that a stop interrupted."""
+    gateways: list[str] = []
+    """Those that are gone, each after its records."""
+    ours: str = ""
+    """The name of this one."""
+
+
 class GatewayStore:
     """Lives from `opened` to the end of its block."""
 
-    def __init__(
-        self, place: WritingPlace, cipher: Cipher, slot: Slot | None, closed: list[Record] | None = None
-    ) -> None:
+    def __init__(self, place: WritingPlace, cipher: Cipher, slot: Slot | None, left: Left | None = None) -> None:
         self._place = place
         self._store = store_of(place.url)
         self._cipher = cipher
@@ -60,7 +69,8 @@ class GatewayStore:
         """None where nothing waits on the disk."""
         self.brought_over = 0
         """Batches that waited since the last run."""
-        self._closed = [] if closed is None else closed
+        self._left = Left() if left is None else left
+        self._left.ours = self.gateway
         self.interrupted = 0
         """Requests that an earlier stop interrupted."""
         self._rollups: PostgresRollups | None = None
@@ -79,12 +89,15 @@ class GatewayStore:
         batch = self._open(gateway, None)
         try:
             closed = recover(batch, time.time() * 1000)
-            self._closed += closed
+            self._left.records += closed
             self.interrupted += len(closed)
             if closed and isinstance(self._store, PostgresStore):
                 batch.fold(time.time() * 1000)
         finally:
             batch.close()
+        name = gateway.partition(" ")[0]
+        if name and name != self.gateway:
+            self._left.gateways.append(name)
 
     def fold_left(self) -> None:
         """Figures of records whose gateway will not do it itself."""
@@ -141,11 +154,11 @@ class GatewayStore:
 
 @contextlib.contextmanager
 def opened(
-    place: WritingPlace, cipher: Cipher, on_error: Callable[[str], None], closed: list[Record] | None = None
+    place: WritingPlace, cipher: Cipher, on_error: Callable[[str], None], left: Left | None = None
 ) -> Iterator[GatewayStore]:
     """The hold, with what earlier gateways left brought in. StoreError where another process writes to the file, or the store does not take it now.
 
-    `closed` gets the records of requests that a stop interrupted, then and later on: they have to be settled where they were held."""
+    `left` gets what gateways that are gone left behind, then and later on."""
     with contextlib.ExitStack() as stack:
         store = store_of(place.url)
         if not isinstance(store, PostgresStore):
@@ -153,7 +166,7 @@ def opened(
         slot = claim(place.spool) if place.spool_bytes else None
         if slot is not None:
             stack.callback(slot.release)
-        held = GatewayStore(place, cipher, slot, closed)
+        held = GatewayStore(place, cipher, slot, left)
         if isinstance(store, PostgresStore):
             from trunkline.storage.presence import Presence
 

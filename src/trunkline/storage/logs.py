@@ -19,7 +19,7 @@ from sqlalchemy.sql.functions import FunctionElement
 from trunkline.records.figures import DAY_S, HOUR_S
 from trunkline.records.types import Record
 from trunkline.storage.columns import FOLDED, RECORD_COLUMNS, USE_ROLLED
-from trunkline.storage.order import newest, stored_between
+from trunkline.storage.order import is_whole, newest, stored_between
 from trunkline.storage.queries import Store
 from trunkline.storage.rollups import KEEP_HOURS_S
 from trunkline.storage.rows import read_record
@@ -98,6 +98,17 @@ class LogPage(msgspec.Struct, frozen=True):
     """The time was up before the page was full: there may or may not be more."""
 
 
+class Came(msgspec.Struct, frozen=True):
+    """What was stored after a mark, newest first, and the new mark."""
+
+    records: list[Record]
+    mark: int
+    left_out: int = 0
+    """Older than these, and newer than the mark."""
+    is_all: bool = True
+    """Otherwise more than that may have been left out: there was too much to look at."""
+
+
 class Logs:
     """Answers out of an open store. `now_ms` is the clock of records, `clock` that of the budget, in seconds."""
 
@@ -118,19 +129,19 @@ class Logs:
         """Of the record that was stored last."""
         return await self._store.ask(newest)
 
-    async def since(self, wanted: LogFilter, mark: int, limit: int) -> tuple[list[Record], int]:
-        """What was stored after a mark, newest first, and the new mark. Of a flood only the last are looked at."""
+    async def since(self, wanted: LogFilter, mark: int, limit: int) -> Came:
+        """What was stored after a mark. Of a flood only the last are looked at."""
 
-        def ask(connection: Connection) -> tuple[list[Record], int]:
+        def ask(connection: Connection) -> Came:
             last = newest(connection)
-            query = (
-                select(*_RECORD)
-                .where(stored_between(connection, mark, last), *_conditions(wanted))
-                # Not the column itself, or PostgreSQL would go through all records in the order of their index.
-                .order_by((records.c.received_ms + 0).desc())
-                .limit(limit)
-            )
-            return [read_record(row) for row in connection.execute(query)], last
+            new = (stored_between(connection, mark, last), *_conditions(wanted))
+            # Not the column itself, or PostgreSQL would go through all records in the order of their index.
+            query = select(*_RECORD).where(*new).order_by((records.c.received_ms + 0).desc()).limit(limit)
+            found = [read_record(row) for row in connection.execute(query)]
+            count = len(found)
+            if count == limit:
+                count = int(connection.execute(select(func.count()).select_from(records).where(*new)).scalar_one())
+            return Came(found, last, count - len(found), is_all=is_whole(connection, mark, last))
 
         return await self._store.ask(ask)
 

@@ -15,7 +15,7 @@ from trunkline.storage.url import PostgresStore, store_of
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
-HEAD = "0007"
+HEAD = "0009"
 """The newest file of `migrations/versions`; a test compares them."""
 MIGRATION_LOCK = 0x7472756E6B000001
 """Advisory locks of PostgreSQL are numbers, for all that use a database: https://www.postgresql.org/docs/14/explicit-locking.html#ADVISORY-LOCKS"""

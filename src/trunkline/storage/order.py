@@ -29,3 +29,8 @@ def stored_between(connection: Connection, mark: int, until: int) -> ColumnEleme
     if connection.dialect.name == "postgresql":
         return and_(max(mark, until - _TAIL_TRANSACTIONS) <= _STORED_BY, until > _STORED_BY)
     return and_(max(mark, until - TAIL_ROWS) < _ROWID, until >= _ROWID)
+
+
+def is_whole(connection: Connection, mark: int, until: int) -> bool:
+    """Whether `stored_between` looks at all that was stored."""
+    return until - mark <= (_TAIL_TRANSACTIONS if connection.dialect.name == "postgresql" else TAIL_ROWS)

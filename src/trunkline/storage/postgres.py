@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
-from trunkline.errors import StoreError
+from trunkline.errors import StoreAway, StoreError
 
 try:
     import asyncpg
@@ -59,7 +59,7 @@ async def connect(
         if connection is not None:
             connection.terminate()
         if isinstance(error, FAILURES):
-            raise StoreError(f"{store.shown}: {reason(error)}") from error
+            raise failure(store, error) from error
         raise
     return connection
 
@@ -81,6 +81,12 @@ async def _set_up(connection: asyncpg.Connection, store: PostgresStore) -> None:
         )
 
 
+def failure(store: PostgresStore, error: BaseException) -> StoreError:
+    """As it is told: `StoreAway` where waiting helps."""
+    is_away = isinstance(error, _AWAY) and not isinstance(error, ssl.SSLError)
+    return (StoreAway if is_away else StoreError)(f"{store.shown}: {reason(error)}")
+
+
 def reason(error: BaseException) -> str:
     """What the server or the driver said, for people. Never the values of a statement: a key's hash may be among them."""
     for kind, words in _WORDS:
@@ -95,6 +101,15 @@ def reason(error: BaseException) -> str:
     return str(error).partition("\n")[0] or type(error).__name__
 
 
+_AWAY = (
+    OSError,
+    TimeoutError,
+    asyncpg.CannotConnectNowError,
+    asyncpg.TooManyConnectionsError,
+    asyncpg.PostgresConnectionError,
+    asyncpg.AdminShutdownError,
+    asyncpg.CrashShutdownError,
+)
 _WORDS: tuple[tuple[type[BaseException], str], ...] = (
     (asyncpg.InvalidPasswordError, "the password was refused; correct user and password in [store] url"),
     (
@@ -154,7 +169,7 @@ class Blocking:
         try:
             return self.run(question(self.connection))
         except FAILURES as error:
-            raise StoreError(f"{self._store.shown}: {reason(error)}") from error
+            raise failure(self._store, error) from error
 
     @property
     def is_closed(self) -> bool:

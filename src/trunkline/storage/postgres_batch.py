@@ -13,12 +13,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import asyncpg
-import msgspec
 
 from trunkline.errors import StoreError
-from trunkline.records.journal import StillWriting
+from trunkline.records.journal import StillWriting, newest_intent
 from trunkline.records.types import Forgotten, Intent, Kept, Record
-from trunkline.records.writer import newest_intent
 from trunkline.storage import postgres_statements as statements
 from trunkline.storage import rows
 from trunkline.storage.careful import Careful, Changes
@@ -58,7 +56,8 @@ class PostgresBatch:
     """The writer's connection to the store. Lives until it fails or is closed; used by one thread at a time.
 
     `gateway` is whose intents these are, `rejected` the file for what cannot be stored. A write that the server has not answered within `patience_s` is
-    `StillWriting` for now: it goes on, and whatever is asked next waits for it.
+    `StillWriting` for now: it goes on, and whatever is asked next waits for it. The same batch, asked again, is not written again then: where the server
+    takes longer than that for each, none would ever be done.
     """
 
     def __init__(
@@ -76,10 +75,12 @@ class PostgresBatch:
         self._gateway = gateway
         self._patience_s = patience_s
         self._blocking = Blocking(store)
-        self._encoder = msgspec.json.Encoder()
+        self._encoder = rows.RecordEncoder()
         self._rollups = rollups or PostgresRollups(time.monotonic)
         self._careful = Careful(self._write, _UNSTORABLE, rejected)
         self._under_way: asyncio.Task[Any] | None = None
+        self._under_way_is: tuple[Any, ...] = ()
+        """What tells its batch from others."""
 
     def write(
         self,
@@ -133,12 +134,16 @@ class PostgresBatch:
             raise StoreError(f"{self._store.shown}: {reason(error)}") from error
 
     async def _after_what_is_under_way(self, work: Any) -> Any:
-        if self._under_way is not None:
-            # Whether it came to its end is found out by writing the same again.
-            task, self._under_way = self._under_way, None
-            await asyncio.wait({task})
-            task.exception()
+        await self._ended()
         return await work
+
+    async def _ended(self) -> bool:
+        """Wait for what is under way; whether something was, and is stored."""
+        if self._under_way is None:
+            return False
+        task, self._under_way = self._under_way, None
+        await asyncio.wait({task})
+        return task.exception() is None
 
     async def _purge(self, now_ms: float, rows: int) -> int:
         connection = self._blocking.connection
@@ -152,15 +157,18 @@ class PostgresBatch:
         kept = [rows.kept_row(one, self._seal(one)) for one in changes if type(one) is Kept]
         forgotten = [one.key for one in changes if type(one) is Forgotten]
         parts = _Parts(records, _newest(intents), ended, kept, forgotten)
-        self._blocking.run(self._after_what_is_under_way(self._patiently(parts)))
+        batch_is = ([record.id for record in records], parts.intents, list(ended), [_of(one) for one in changes])
+        self._blocking.run(self._patiently(parts, batch_is))
 
-    async def _patiently(self, parts: "_Parts") -> None:
+    async def _patiently(self, parts: "_Parts", batch_is: tuple[Any, ...]) -> None:
+        if await self._ended() and batch_is == self._under_way_is:
+            return None
         if self._patience_s is None:
             return await self._store_parts(parts)
         task = asyncio.ensure_future(self._store_parts(parts))
         done, _ = await asyncio.wait({task}, timeout=self._patience_s)
         if not done:
-            self._under_way = task
+            self._under_way, self._under_way_is = task, batch_is
             raise StillWriting(f"{self._store.shown}: has not answered within {self._patience_s:g} s")
         return task.result()
 
@@ -176,10 +184,9 @@ class PostgresBatch:
         flags = [bool(part) for part in parts]
         if not any(flags):
             return
-        encoder = self._encoder
         values: list[Any] = []
         if parts.records:
-            values.append([rows.record_row(record, encoder) for record in parts.records])
+            values.append(list(map(self._encoder.row, parts.records)))
         if parts.intents:
             intents = [rows.intent_row(intent) for intent in parts.intents]
             values += [*statements.columns_of(intents, len(INTENT_COLUMNS)), self._gateway]
@@ -205,3 +212,7 @@ def _newest(intents: Sequence[Intent]) -> list[Intent]:
     for intent in intents:
         by_id[intent.id] = newest_intent(by_id.get(intent.id), intent)
     return list(by_id.values())
+
+
+def _of(change: Kept | Forgotten) -> tuple[Any, ...]:
+    return (change.key, change.created_ms) if type(change) is Kept else (change.key,)

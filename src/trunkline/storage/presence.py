@@ -19,7 +19,7 @@ from trunkline.storage.url import PostgresStore
 
 BEAT_EVERY_S = 3.0
 GONE_AFTER_S = 18.0
-"""Six signs of life. With two more it is less than `shared.redis.SILENT_MS`: what a dead gateway was at is charged before what it held is let go."""
+"""Six signs of life."""
 _BEAT = (
     f"INSERT INTO gateways (id, started_ms, seen_ms, beats) VALUES ($1, {NOW_MS}, {NOW_MS}, 1) "  # noqa: S608 - of ours
     f"ON CONFLICT (id) DO UPDATE SET seen_ms = {NOW_MS}, beats = gateways.beats + 1"

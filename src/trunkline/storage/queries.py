@@ -11,6 +11,7 @@ from sqlalchemy import Connection, Integer, Row, Select, Text, cast, insert, ins
 from trunkline.accounts.keys import ApiKey
 from trunkline.errors import StoreError
 from trunkline.records.types import Record
+from trunkline.storage.answer_search import newest_with_answer
 from trunkline.storage.asking import AskedPostgres, AskedSqlite
 from trunkline.storage.columns import KEYS_REVISION, RECORD_COLUMNS
 from trunkline.storage.key_rows import key_values, read_key
@@ -62,7 +63,7 @@ class Store:
 
         def find(connection: Connection) -> Record | None:
             by_id = select(*_RECORD).where(records.c.id == id_)
-            found = connection.execute(by_id).first() or connection.execute(_newest_with_answer(id_)).first()
+            found = connection.execute(by_id).first() or newest_with_answer(connection, id_)
             return read_record(found) if found else None
 
         return await self.ask(find)
@@ -111,16 +112,6 @@ def _is_there(connection: Connection) -> None:
     """StoreError where a database has no tables yet."""
     if not inspect(connection).has_table("meta"):
         raise StoreError("the database has no store yet; `trunkline serve` or `trunkline migrate` makes it")
-
-
-def _newest_with_answer(answer_id: str) -> Select[Any]:
-    return (
-        select(*_RECORD)
-        # The second condition is that of the partial index, which is not used without it.
-        .where(records.c.answer_id == answer_id, records.c.answer_id != "")
-        .order_by(records.c.received_ms.desc())
-        .limit(1)
-    )
 
 
 def _recent(limit: int, before: str | None) -> Select[Any]:

@@ -5,6 +5,7 @@ what a stored record costs most (with names and repetitions it is three times as
 Fields are therefore only ever added at the end of a struct, with a default: an older row is then shorter, and still read.
 """
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -63,7 +64,8 @@ class _Detail(msgspec.Struct, frozen=True, array_like=True):
     request_bytes: int
     answer_bytes: int
     usage_estimated: bool
-    cost: _Cost
+    cost: _Cost | None
+    """None: that of the last attempt."""
     attempts: tuple[_Attempt, ...]
     plan: tuple[_Candidate, ...]
     losses: tuple[_Loss, ...]
@@ -77,48 +79,141 @@ _parts_decoder = msgspec.json.Decoder(tuple[msgspec.Raw, ...])
 _PAYMENT_AT = _Detail.__struct_fields__.index("prepaid_by")
 _ATTEMPTS_AT = _Detail.__struct_fields__.index("attempts")
 _MESSAGE_AT = Attempt.__struct_fields__.index("message")
+_NULL = math.nan
+"""SQLite stores it as NULL (https://www.sqlite.org/floatingpoint.html), and `sqlite3` looks for no adapter of a float, as it does of None."""
+_PLANS = 64
+_BUFFER_BYTES = 4_096
+BRIEF_REST = {
+    "session_id": "''", "outcome": "'ok'", "status": "200", "simulated": "0", "estimated": "0",
+    **dict.fromkeys(
+        (name for name in TOKEN_COLUMNS if name not in ("input_tokens", "cache_read_tokens", "output_tokens", "reasoning_tokens")),
+        "0",
+    ),
+}  # fmt: skip
+"""What most records have in these columns, as SQL."""
+BRIEF_COLUMNS = tuple(name for name in RECORD_COLUMNS if name not in BRIEF_REST)
 _OF_A_PERSON = ("app_url", "app_title", "user_agent", "error_message")
 
 
-def record_row(record: Record, encoder: msgspec.json.Encoder) -> Row:
-    """The row of `records`. Written out flat, since it runs for every request.
+class RecordEncoder:
+    """Records as rows. Lives as long as the connection that they go to; remembers how the plans that many requests share are written."""
 
-    Numbers, texts and a bytearray only: `sqlite3` looks for an adapter of any other value, `bytes` and `bool` too, which costs more than binding it.
-    """
-    usage = record.usage
-    return (
-        record.id,
-        record.received_ms,
-        record.ended_ms,
-        record.first_token_ms,
-        record.model,
-        record.provider,
-        record.offer,
-        record.key_id,
-        record.session_id,
-        record.protocol,
-        record.outcome,
-        record.status,
-        record.finish_reason,
-        record.answer_id,
-        1 if record.streamed else 0,
-        1 if record.simulated else 0,
-        1 if usage.estimated or record.cost.estimated else 0,
-        record.cost_pico_usd,
-        usage.input_tokens,
-        usage.cache_read_tokens,
-        usage.cache_write_tokens,
-        usage.cache_write_5m_tokens,
-        usage.cache_write_1h_tokens,
-        usage.input_audio_tokens,
-        usage.input_image_tokens,
-        usage.output_tokens,
-        usage.reasoning_tokens,
-        usage.output_audio_tokens,
-        usage.output_image_tokens,
-        usage.web_searches,
-        bytearray(encoder.encode(_detail(record))),
-    )
+    def __init__(self) -> None:
+        encoder = msgspec.json.Encoder()
+        self._encode, self._encode_into = encoder.encode, encoder.encode_into
+        self._buffer = bytearray(_BUFFER_BYTES)
+        # By identity, which holds as long as the plan is kept here.
+        self._plans: dict[int, tuple[tuple[Candidate, ...], msgspec.Raw]] = {}
+
+    def row(self, record: Record) -> Row:
+        """The row of `records`. Written out flat, since it runs for every request.
+
+        Numbers, texts and a bytearray only: `sqlite3` looks for an adapter of any other value, `bytes` and `bool` too, which costs more than binding it.
+        """
+        usage = record.usage
+        return (
+            record.id,
+            record.received_ms,
+            record.ended_ms,
+            record.first_token_ms,
+            record.model,
+            record.provider,
+            record.offer,
+            record.key_id,
+            record.session_id,
+            record.protocol,
+            record.outcome,
+            record.status,
+            record.finish_reason,
+            record.answer_id,
+            1 if record.streamed else 0,
+            1 if record.simulated else 0,
+            1 if usage.estimated or record.cost.estimated else 0,
+            record.cost_pico_usd,
+            usage.input_tokens,
+            usage.cache_read_tokens,
+            usage.cache_write_tokens,
+            usage.cache_write_5m_tokens,
+            usage.cache_write_1h_tokens,
+            usage.input_audio_tokens,
+            usage.input_image_tokens,
+            usage.output_tokens,
+            usage.reasoning_tokens,
+            usage.output_audio_tokens,
+            usage.output_image_tokens,
+            usage.web_searches,
+            self.detail(record),
+        )
+
+    def brief_row(self, record: Record) -> Row | None:
+        """The values of `BRIEF_COLUMNS`, where all others are as in `BRIEF_REST`: most records. Half the values take half the time to bind."""
+        usage = record.usage
+        if (
+            record.outcome != "ok" or record.status != 200 or record.session_id or record.simulated or usage.estimated
+            or record.cost.estimated or usage.cache_write_tokens or usage.cache_write_5m_tokens or usage.cache_write_1h_tokens
+            or usage.input_audio_tokens or usage.input_image_tokens or usage.output_audio_tokens or usage.output_image_tokens
+            or usage.web_searches
+        ):  # fmt: skip
+            return None
+        first_ms = record.first_token_ms
+        return (
+            record.id,
+            record.received_ms,
+            record.ended_ms,
+            _NULL if first_ms is None else first_ms,
+            record.model,
+            record.provider,
+            record.offer,
+            record.key_id,
+            record.protocol,
+            record.finish_reason,
+            record.answer_id,
+            1 if record.streamed else 0,
+            record.cost_pico_usd,
+            usage.input_tokens,
+            usage.cache_read_tokens,
+            usage.output_tokens,
+            usage.reasoning_tokens,
+            self.detail(record),
+        )
+
+    def detail(self, record: Record) -> bytearray:
+        """What is in no column."""
+        attempts, cost = record.attempts, record.cost
+        row: Row = (
+            record.asked_model,
+            record.app_url,
+            record.app_title,
+            record.user_agent,
+            record.error_type,
+            record.error_message,
+            record.price_version,
+            record.request_bytes,
+            record.answer_bytes,
+            record.usage.estimated,
+            # Most often the very same: then it is written once.
+            None if attempts and cost is attempts[-1].cost else _cost_array(cost),
+            [_attempt_array(attempts[0])] if len(attempts) == 1 else list(map(_attempt_array, attempts)),
+            self._plan(record.plan),
+            list(map(astuple, record.losses)) if record.losses else (),
+            record.notes,
+        )
+        # Few are prepaid: the others do without the last two.
+        if record.prepaid_by or record.charges:
+            row = (*row, record.prepaid_by, list(map(astuple, record.charges)))
+        # Into the same buffer each time: one of its own would grow twice before it is large enough.
+        self._encode_into(row, self._buffer)
+        return bytearray(self._buffer)
+
+    def _plan(self, plan: tuple[Candidate, ...]) -> msgspec.Raw:
+        known = self._plans.get(id(plan))
+        if known is not None:
+            return known[1]
+        if len(self._plans) >= _PLANS:
+            self._plans.clear()
+        written = msgspec.Raw(self._encode(list(map(astuple, plan))))
+        self._plans[id(plan)] = plan, written
+        return written
 
 
 def intent_row(intent: Intent) -> Row:
@@ -140,6 +235,9 @@ def read_record(row: Sequence[Any]) -> Record:
         raise StoreError(f"the stored record {columns['id']} cannot be read: {error}") from error
     tokens = {name: columns.pop(name) for name in TOKEN_COLUMNS}
     columns.pop("estimated")
+    attempts = tuple(_read_attempt(attempt) for attempt in detail.attempts)
+    if detail.cost is None and not attempts:
+        raise StoreError(f"the stored record {columns['id']} cannot be read: it has neither a cost nor an attempt")
     return Record(
         **{**columns, "streamed": bool(columns["streamed"]), "simulated": bool(columns["simulated"])},
         asked_model=detail.asked_model,
@@ -152,8 +250,8 @@ def read_record(row: Sequence[Any]) -> Record:
         request_bytes=detail.request_bytes,
         answer_bytes=detail.answer_bytes,
         usage=Usage(**tokens, estimated=detail.usage_estimated),
-        cost=_read_cost(detail.cost),
-        attempts=tuple(_read_attempt(attempt) for attempt in detail.attempts),
+        cost=attempts[-1].cost if detail.cost is None else _read_cost(detail.cost),
+        attempts=attempts,
         plan=tuple(Candidate(*astuple(candidate)) for candidate in detail.plan),
         losses=tuple(Loss(*astuple(loss)) for loss in detail.losses),
         notes=detail.notes,
@@ -190,44 +288,36 @@ def without_person(detail: bytes) -> bytes:
         raise StoreError(f"a stored record cannot be read: {error}") from error
 
 
-def _detail(record: Record) -> Row:
-    row = (
-        record.asked_model,
-        record.app_url,
-        record.app_title,
-        record.user_agent,
-        record.error_type,
-        record.error_message,
-        record.price_version,
-        record.request_bytes,
-        record.answer_bytes,
-        record.usage.estimated,
-        _cost_array(record.cost),
-        [_attempt_array(attempt) for attempt in record.attempts],
-        [astuple(candidate) for candidate in record.plan],
-        [astuple(loss) for loss in record.losses],
-        record.notes,
-    )
-    # Few are prepaid: the others do without the last two.
-    if not record.prepaid_by and not record.charges:
-        return row
-    return (*row, record.prepaid_by, [astuple(charge) for charge in record.charges])
-
-
 def _cost_array(cost: Cost) -> Row:
-    _, *rest = astuple(cost)
-    return ([astuple(line) for line in cost.lines], *rest)
+    return ([astuple(line) for line in cost.lines], cost.total_pico_usd, cost.unpriced, cost.estimated)
 
 
-def _attempt_array(attempt: Attempt) -> list[Any]:
-    fields = list(astuple(attempt))
-    fields[_USAGE_AT] = astuple(attempt.usage)
-    fields[_COST_AT] = _cost_array(attempt.cost)
-    return fields
-
-
-_USAGE_AT = Attempt.__struct_fields__.index("usage")
-_COST_AT = Attempt.__struct_fields__.index("cost")
+def _attempt_array(attempt: Attempt) -> Row:
+    return (
+        attempt.provider,
+        attempt.offer,
+        attempt.upstream_model,
+        attempt.started_ms,
+        attempt.ended_ms,
+        attempt.outcome,
+        attempt.status,
+        attempt.message,
+        attempt.first_token_ms,
+        attempt.last_token_ms,
+        astuple(attempt.usage),
+        _cost_array(attempt.cost),
+        attempt.raw_usage,
+        attempt.upstream_request_id,
+        attempt.reused_connection,
+        attempt.protocol,
+        attempt.kind,
+        attempt.key,
+        attempt.decision,
+        attempt.after_leaving,
+        attempt.tool_calls,
+        attempt.tool_errors,
+        attempt.told_status,
+    )
 
 
 def _read_cost(stored: _Cost) -> Cost:

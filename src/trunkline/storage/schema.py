@@ -1,6 +1,6 @@
 """The tables. What one filters or sums by is a column of `records`; `detail` holds the rest, so that a record comes back exactly.
 
-Few indexes, since each costs time per request: the records' ids, their answers' ids, the time of receipt. Attempts have no
+Few indexes, since each costs time per request: the records' ids, the time of receipt; on PostgreSQL their answers' ids too. Attempts have no
 table: they are in `detail`, and the view `attempts` (see the first migration) shows them as rows, at no cost to a request.
 """
 
@@ -236,9 +236,6 @@ records = Table(
     Column("detail", LargeBinary, nullable=False),
 )
 
-# Many records have no answer; partial, so that those cost nothing here.
-_has_answer = records.c.answer_id != ""
-Index("records_answer_id", records.c.answer_id, sqlite_where=_has_answer, postgresql_where=_has_answer)
 Index("records_received_ms", records.c.received_ms)
 
 intents = Table(
@@ -275,6 +272,27 @@ unfolded = Table(
     Column("at_ms", BigInteger, nullable=False),
     # A JSON list.
     Column("record_ids", Text, nullable=False),
+)
+
+# On SQLite: hashes of the ids of answers (see `answer_index`). PostgreSQL has the index `records_answer_id` instead.
+answer_index = Table(
+    "answer_index",
+    metadata,
+    Column("number", BigInteger().with_variant(Integer, "sqlite"), primary_key=True, autoincrement=True),
+    # Of the last of so many records, in the order in which they were stored.
+    Column("last_id", Text, nullable=False),
+    Column("records", Integer, nullable=False),
+    Column("hashes", LargeBinary, nullable=False),
+)
+
+# Of whoever could not show who they are: a hash of the address or the account, and when, in Unix milliseconds, as a JSON list.
+tries = Table(
+    "tries",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("times", Text, nullable=False),
+    Column("ends_ms", BigInteger, nullable=False),
+    Index("tries_ends_ms", "ends_ms"),
 )
 
 kept = Table(

@@ -6,7 +6,7 @@ Of cookies, tokens and passwords the store has hashes. Each change is one transa
 from collections.abc import Sequence
 
 import msgspec
-from sqlalchemy import Connection, delete, insert, select, update
+from sqlalchemy import Connection, bindparam, delete, insert, select, update
 
 from trunkline.accounts.keys import ApiKey
 from trunkline.accounts.links import Link
@@ -20,6 +20,12 @@ from trunkline.storage.queries import Store
 from trunkline.storage.schema import api_keys, links, members, sessions
 
 _DAY_MS = 86_400_000
+# Asked for each page: built once, or building it would take longer than its answer.
+_IN_FORCE = select(sessions).where(
+    sessions.c.hash.in_(bindparam("hashes", expanding=True)),
+    sessions.c.ended_ms.is_(None),
+    sessions.c.expires_ms > bindparam("now_ms"),
+)
 
 
 class Session(msgspec.Struct, frozen=True):
@@ -49,12 +55,9 @@ async def open_session(store: Store, session: Session, actor: Actor, way: str, *
 
 async def find_session(store: Store, hashes: Sequence[str], now_ms: float) -> Session | None:
     """The one with one of these hashes, if it holds, and so does its member."""
-    query = select(sessions).where(
-        sessions.c.hash.in_(hashes), sessions.c.ended_ms.is_(None), sessions.c.expires_ms > int(now_ms)
-    )
 
     def find(connection: Connection) -> Session | None:
-        row = connection.execute(query).first()
+        row = connection.execute(_IN_FORCE, {"hashes": list(hashes), "now_ms": int(now_ms)}).first()
         if row is None:
             return None
         found = Session(row.hash, row.created_ms, row.expires_ms)

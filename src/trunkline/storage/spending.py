@@ -48,6 +48,12 @@ def spent_of(budget: Budget, window: Window, tail: str = SQLITE_TAIL) -> str:
     return f"SELECT COALESCE(SUM(cost_pico_usd), 0) FROM ({' UNION ALL '.join(parts)}) AS spent"  # noqa: S608
 
 
+def held_of(budget: Budget) -> str:
+    """One row with one column: what requests that have been sent and have not ended may cost at most, as far as the store knows of them: those of
+    the last moments come with the next batch."""
+    return f"SELECT COALESCE(SUM(reserved_pico_usd), 0) FROM intents WHERE {_keys(budget)}"  # noqa: S608
+
+
 def recent_of(budget: Budget, now_ms: float, tail: str = SQLITE_TAIL) -> str:
     """Ids of records that `spent_of` counts and that were received within the last hour: they must not be counted again."""
     del tail

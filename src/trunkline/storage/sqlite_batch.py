@@ -10,11 +10,10 @@ import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
-import msgspec
-
 from trunkline.errors import StoreError
 from trunkline.records.types import Forgotten, Intent, Kept, Record
 from trunkline.storage import ledger_batch, rows
+from trunkline.storage.answer_index import AnswerIndex
 from trunkline.storage.careful import Careful
 from trunkline.storage.columns import INTENT_COLUMNS, KEPT_COLUMNS, RECORD_COLUMNS
 from trunkline.storage.rollups import Rollups
@@ -36,6 +35,7 @@ _UNSTORABLE = (
 )
 
 _INSERT_RECORDS = insert("records", RECORD_COLUMNS, "DO NOTHING")
+_INSERT_BRIEF = insert("records", rows.BRIEF_COLUMNS, "DO NOTHING", rows.BRIEF_REST)
 _HAS_RECORD = "SELECT 1 FROM records WHERE id = ?"
 # A request that goes to its next offer says so again: the newest attempt counts, from the request's first start on.
 _INSERT_INTENTS = insert(
@@ -77,8 +77,9 @@ class SqliteBatch:
         self._seal = seal
         self._connection = connect(path, busy_timeout_ms=busy_timeout_ms)
         self._inode = _inode(path)
-        self._encoder = msgspec.json.Encoder()
+        self._encoder = rows.RecordEncoder()
         self._rollups = Rollups()
+        self._answers = AnswerIndex()
         self._careful = Careful(self._write, _UNSTORABLE, path.with_name(path.name + ".rejected"))
 
     def write(
@@ -104,17 +105,19 @@ class SqliteBatch:
             raise StoreError(f"{self._path}: {error}") from error
 
     def fold(self, now_ms: float) -> bool:
-        """Add the records that were written since the last fold to the rollups; False where more are left for the next one. StoreError when that
-        cannot be now."""
-        if not self._rollups.is_pending:
+        """Add the records that were written since the last fold to the rollups, and to the index of answers; False where more are left for the next one.
+        StoreError when that cannot be now."""
+        if not (self._rollups.is_pending or self._answers.is_pending):
             return True
         try:
             with self._light_transaction() as connection:
                 is_all = self._rollups.fold(connection, now_ms)
+                is_indexed = self._answers.fold(connection)
         except sqlite3.Error as error:
             raise StoreError(f"{self._path}: {error}") from error
         self._rollups.folded(is_all=is_all)
-        return is_all
+        self._answers.folded()
+        return is_all and is_indexed
 
     def open_intents(self) -> list[Intent]:
         """Intents without an end, oldest first."""
@@ -143,30 +146,48 @@ class SqliteBatch:
         ended: Sequence[str],
         changes: Sequence[Kept | Forgotten],
     ) -> None:
-        encoder = self._encoder
-        is_prepaid = any(record.prepaid_by for record in records)
-        record_rows = [] if is_prepaid else [rows.record_row(record, encoder) for record in records]
         kept_rows = [rows.kept_row(change, self._seal(change)) for change in changes if type(change) is Kept]
         connection = self._connection
         connection.execute("BEGIN IMMEDIATE")
         try:
-            if is_prepaid:
-                record_rows = [rows.record_row(one, encoder) for one in ledger_batch.post_spending(connection, records)]
-            inserted = _INSERT_RECORDS.run(connection, record_rows)
-            _INSERT_INTENTS.run(connection, [rows.intent_row(intent) for intent in intents])
-            _DELETE_INTENTS.run(connection, [(id_,) for id_ in ended])
-            _KEEP.run(connection, kept_rows)
-            _FORGET.run(connection, [(change.key,) for change in changes if type(change) is Forgotten])
+            inserted = self._insert(records)
+            if intents:
+                _INSERT_INTENTS.run(connection, [rows.intent_row(intent) for intent in intents])
+            if ended:
+                _DELETE_INTENTS.run(connection, [(id_,) for id_ in ended])
+            if changes:
+                _KEEP.run(connection, kept_rows)
+                _FORGET.run(connection, [(change.key,) for change in changes if type(change) is Forgotten])
             connection.execute("COMMIT")
         except BaseException:
             self._roll_back()
             raise
         if inserted == len(records):
             self._rollups.see(records)
+            self._answers.see(records)
         else:
             # Some were there before. Rare, so that which ones is left to the store to say.
-            self._rollups.forget()
+            self._forget()
         self._check_file_is_there()
+
+    def _insert(self, records: Sequence[Record]) -> int:
+        """How many were new."""
+        connection, row = self._connection, self._encoder.row
+        if any([record.prepaid_by for record in records]):  # noqa: C419 - a generator takes twice as long
+            records = ledger_batch.post_spending(connection, records)
+        others: list[Record] = []
+        inserted = _INSERT_BRIEF.run(connection, self._brief_rows(records, others))
+        return inserted + _INSERT_RECORDS.run(connection, [row(record) for record in others])
+
+    def _brief_rows(self, records: Sequence[Record], others: list[Record]) -> Iterator[rows.Row]:
+        """Each as it is taken, so that no long list of them is made while requests wait for the interpreter. Those that are not brief go to `others`."""
+        brief_row = self._encoder.brief_row
+        for record in records:
+            row = brief_row(record)
+            if row is None:
+                others.append(record)
+            else:
+                yield row
 
     def _tend(self, now_ms: float) -> None:
         with self._light_transaction() as connection:
@@ -187,8 +208,12 @@ class SqliteBatch:
         finally:
             connection.execute("PRAGMA synchronous = FULL")
 
-    def _roll_back(self) -> None:
+    def _forget(self) -> None:
         self._rollups.forget()
+        self._answers.forget()
+
+    def _roll_back(self) -> None:
+        self._forget()
         # After some errors (a full disk) SQLite has rolled back by itself: https://www.sqlite.org/lang_transaction.html
         if self._connection.in_transaction:
             self._connection.execute("ROLLBACK")

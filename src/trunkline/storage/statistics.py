@@ -4,28 +4,27 @@ Async over `queries.Store`. Ranges of offers are exact to the minute for 48 hour
 to the hour and to the day. What is over is remembered (see `remembered`), so answers are shared: nobody may change them.
 """
 
-import operator
-from collections.abc import Callable, Hashable, Mapping, Sequence
-from functools import reduce
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
 import msgspec
 from msgspec.structs import astuple
-from sqlalchemy import BigInteger, ColumnElement, Connection, Select, Table, and_, cast, func, null, or_, select
+from sqlalchemy import Connection
 
 from trunkline.records.figures import DAY_S, HOUR_S, MINUTE_S, OfferFigures, Use
-from trunkline.storage.columns import OFFER_ROLLUP_COLUMNS, OFFERS_ROLLED, USE_ROLLED, USE_ROLLUP_SUMS
+from trunkline.storage.columns import OFFERS_ROLLED, USE_ROLLED, USE_ROLLUP_SUMS
 from trunkline.storage.figure_rows import merge_row
 from trunkline.storage.ladder import Ladder, Piece, Span
 from trunkline.storage.queries import Store
 from trunkline.storage.rollups import KEEP_HOURS_S, KEEP_MINUTES_S
-from trunkline.storage.schema import meta, offer_rollups, use_rollups
+from trunkline.storage.use_questions import FIRST, MARK, last_use, offer_rows, timed, use_points, use_sums, values
 
-_OFFER_VALUES = tuple(offer_rollups.c[name] for name in OFFER_ROLLUP_COLUMNS[3:])
 Place = TypeVar("Place", bound=Hashable)
 Found = TypeVar("Found")
 LATE_S = 15 * MINUTE_S
 """What comes to the store at most so late is seen at once, what comes later when the hour turns."""
+FINE_S = 5 * MINUTE_S
+"""Minutes of offers are many rows, with histograms in them."""
 OLD_HOLDS_S = 6 * HOUR_S
 """What comes later than a day after, within so long."""
 UsePlace = tuple[int | None, tuple[str, ...]]
@@ -53,6 +52,16 @@ class UseRow(msgspec.Struct, frozen=True):
     start_s: int | None
     by: tuple[str, ...]
     use: Use
+
+
+class Wanted(msgspec.Struct, frozen=True):
+    """Rows of use, as `Statistics.use_over` describes them."""
+
+    span: Span
+    by: tuple[str, ...]
+    width_s: int | None = None
+    where: Mapping[str, Sequence[str]] = {}
+    sums: tuple[str, ...] = USE_ROLLUP_SUMS
 
 
 class Statistics:
@@ -83,7 +92,7 @@ class Statistics:
             question = ("offers", _key(names))
 
             def find() -> dict[str, OfferFigures]:
-                return self._over_and_late(question, ladder, fitted, read, _figures_together)
+                return self._over_and_late(question, ladder, fitted, read, _figures_together, fine_s=FINE_S)
 
             if not may_be_s:
                 return fitted, find()
@@ -103,11 +112,11 @@ class Statistics:
 
             def read(part: Span) -> dict[tuple[str, int], OfferFigures]:
                 points: dict[tuple[str, int], OfferFigures] = {}
-                for start_s, offer, values in _offer_rows(connection, ladder.pieces_of(part, width_s), names):
+                for start_s, offer, of_row in _offer_rows(connection, ladder.pieces_of(part, width_s), names):
                     place = offer, start_s - start_s % point_s
                     if place not in points:
                         points[place] = OfferFigures()
-                    merge_row(points[place], values)
+                    merge_row(points[place], of_row)
                 return points
 
             fitted, question = ladder.fitted(span, width_s), ("offer_series", width_s, point_s, _key(names))
@@ -137,18 +146,38 @@ class Statistics:
     ) -> list[UseRow]:
         """The same of what `where` chooses (dimension -> values), by the day or the hour (`width_s`, of which there are 100 days). Of fields that
         are not in `sums` nothing is added up: each costs time."""
+        wanted = Wanted(span, tuple(by), width_s, where or {}, tuple(sums))
+        return list((await self._use(wanted, "use", lambda rows: rows, _use_together)).values())
 
-        def ask(connection: Connection) -> list[UseRow]:
+    async def use_made(
+        self,
+        wanted: Wanted,
+        kind: Hashable,
+        make: Callable[[Iterable[UseRow]], dict[Place, Found]],
+        together: Callable[[Found, Found], Found],
+    ) -> dict[Place, Found]:
+        """What `make` makes of such rows, where that is less than they are: it is remembered instead of them. `kind` says what it makes: another
+        one where the same rows would make something else. `together` puts what was made of two parts of the time into one."""
+        return await self._use(wanted, kind, lambda rows: make(rows.values()), together)
+
+    async def _use(
+        self,
+        wanted: Wanted,
+        kind: Hashable,
+        make: Callable[[dict[UsePlace, UseRow]], dict[Place, Found]],
+        together: Callable[[Found, Found], Found],
+    ) -> dict[Place, Found]:
+        def ask(connection: Connection) -> dict[Place, Found]:
             ladder = self._use_ladder(connection)
-            in_hours = width_s == HOUR_S
+            in_hours = wanted.width_s == HOUR_S
 
-            def read(part: Span) -> dict[UsePlace, UseRow]:
+            def read(part: Span) -> dict[Place, Found]:
                 pieces = ladder.pieces_of(part, HOUR_S) if in_hours else ladder.pieces(part)
-                return _use_rows(connection, pieces, by, width_s, where or {}, sums)
+                return make(_use_rows(connection, pieces, wanted))
 
-            question = ("use", tuple(by), width_s, _where_key(where), tuple(sums))
-            fitted = ladder.fitted(span, HOUR_S if in_hours else None)
-            return list(self._over_and_late(question, ladder, fitted, read, _use_together).values())
+            question = (kind, wanted.by, wanted.width_s, _where_key(wanted.where), wanted.sums)
+            fitted = ladder.fitted(wanted.span, HOUR_S if in_hours else None)
+            return self._over_and_late(question, ladder, fitted, read, together)
 
         return await self._store.ask(ask)
 
@@ -169,9 +198,8 @@ class Statistics:
                 pieces = ladder.pieces_of(part, HOUR_S) if width_s == HOUR_S else ladder.pieces(part)
                 found: dict[tuple[int, str], int] = {}
                 for piece in pieces:
-                    for start_s, value, count in connection.execute(
-                        _points_query(piece, by, width_s, fields, where or {})
-                    ):
+                    query = use_points(by, timed(piece, width_s), tuple(where or {}), tuple(fields))
+                    for start_s, value, count in connection.execute(query, values(piece, width_s, where or {})).all():
                         found[start_s, value] = found.get((start_s, value), 0) + int(count)
                 return found
 
@@ -181,16 +209,30 @@ class Statistics:
 
         return await self._store.ask(ask)
 
+    async def last_used(self, span: Span, by: str, width_s: int) -> Mapping[str, int]:
+        """Value of a dimension -> the start of the last day or hour (`width_s`) in which it was used."""
+
+        def ask(connection: Connection) -> Mapping[str, int]:
+            ladder = self._use_ladder(connection)
+
+            def read(part: Span) -> dict[str, int]:
+                found: dict[str, int] = {}
+                for piece in ladder.pieces_of(part, width_s):
+                    for value, start_s in connection.execute(last_use(by), values(piece, None, {})).all():
+                        found[value] = max(found.get(value, 0), start_s - start_s % width_s)
+                return found
+
+            fitted = ladder.fitted(span, width_s)
+            return self._over_and_late(("last_used", by, width_s), ladder, fitted, read, max, max(width_s, HOUR_S))
+
+        return await self._store.ask(ask)
+
     async def first_day_s(self) -> int | None:
         """The start of the first day that anything was used in; None where nothing was."""
-        # One question for each width: the least of one is found without reading the others.
-        queries = [
-            select(func.min(use_rollups.c.start_s)).where(use_rollups.c.width_s == width_s)
-            for width_s in (HOUR_S, DAY_S)
-        ]
 
         def ask(connection: Connection) -> list[int]:
-            return [found for query in queries if (found := connection.execute(query).scalar()) is not None]
+            firsts = [connection.execute(FIRST, {"width_s": width_s}).scalar() for width_s in (HOUR_S, DAY_S)]
+            return [first for first in firsts if first is not None]
 
         first = min(await self._store.ask(ask), default=None)
         return None if first is None else first - first % DAY_S
@@ -203,16 +245,19 @@ class Statistics:
         read: Callable[[Span], dict[Place, Found]],
         together: Callable[[Found, Found], Found],
         least_s: int = HOUR_S,
+        fine_s: int = 0,
     ) -> dict[Place, Found]:
-        """What `read` finds in a span: what is over is remembered, the last hours are read now. `least_s`: narrower parts cannot be asked for."""
-        over_s = _floor(min(ladder.rolled_s, int(self._now_ms() // 1000) - LATE_S), HOUR_S)
+        """What `read` finds in a span: what is over is remembered, the last hours are read now. `least_s`: narrower parts cannot be asked for; `fine_s`:
+        of the last hours, too, all is remembered but the last of steps so long."""
+        settled_s = min(ladder.rolled_s, int(self._now_ms() // 1000) - LATE_S)
+        over_s = _floor(settled_s, HOUR_S)
         over, late = _parted(span, _floor(over_s, least_s))
         if over is None:
             return read(span)
         if over.start_s % HOUR_S:
             # Questions of each minute have the same whole hours.
             hour_s = min(_floor(over.start_s, HOUR_S) + HOUR_S, over.end_s)
-            rest = self._over_and_late(question, ladder, Span(hour_s, span.end_s), read, together, least_s)
+            rest = self._over_and_late(question, ladder, Span(hour_s, span.end_s), read, together, least_s, fine_s)
             return _added(read(Span(over.start_s, hour_s)), rest, together)
         remember = self._store.remembered.answer
 
@@ -225,6 +270,14 @@ class Statistics:
             return _added(before, read(recent), together)
 
         found = remember((question, over.start_s, over.end_s), over_s, read_over)
+        if late is None:
+            return dict(found)
+        if fine_s:
+            at_s = _floor(settled_s, fine_s)
+            before, late = _parted(late, at_s)
+            if before is not None:
+                place = (question, before.start_s, before.end_s)
+                found = _added(found, remember(place, at_s, lambda: read(before)), together)
         return dict(found) if late is None else _added(found, read(late), together)
 
     def _use_ladder(self, connection: Connection) -> Ladder:
@@ -238,51 +291,32 @@ class Statistics:
 
 
 def _mark(connection: Connection, key: str) -> int:
-    return int(connection.execute(select(meta.c.value).where(meta.c.key == key)).scalar_one())
-
-
-def _within(table: Table, pieces: Sequence[Piece]) -> ColumnElement[bool]:
-    return or_(
-        *(
-            and_(table.c.width_s == piece.width_s, table.c.start_s >= piece.start_s, table.c.start_s < piece.end_s)
-            for piece in pieces
-        )
-    )
+    return int(connection.execute(MARK, {"mark": key}).scalar_one())
 
 
 def _offer_rows(
     connection: Connection, pieces: Sequence[Piece], names: Sequence[str] | None
-) -> Sequence[tuple[int, str, Sequence[object]]]:
+) -> Iterator[tuple[int, str, Sequence[object]]]:
     """Start, offer, values of each row."""
-    found = []
     for piece in pieces:
-        query = select(offer_rollups.c.start_s, offer_rollups.c.offer, *_OFFER_VALUES).where(
-            _within(offer_rollups, [piece])
-        )
-        if names is not None:
-            query = query.where(offer_rollups.c.offer.in_(names))
-        found += [(start_s, offer, values) for start_s, offer, *values in connection.execute(query)]
-    return found
+        asked = values(piece, None, {}) | ({} if names is None else {"names": list(names)})
+        for row in connection.execute(offer_rows(some=names is not None), asked).all():
+            yield row[0], row[1], row[2:]
 
 
-def _use_rows(
-    connection: Connection,
-    pieces: Sequence[Piece],
-    by: Sequence[str],
-    width_s: int | None,
-    where: Mapping[str, Sequence[str]],
-    sums: Sequence[str],
-) -> dict[UsePlace, UseRow]:
+def _use_rows(connection: Connection, pieces: Sequence[Piece], wanted: Wanted) -> dict[UsePlace, UseRow]:
     """Piece by piece, since the rows of one lie in the order of the index."""
     found: dict[UsePlace, UseRow] = {}
-    count = len(by)
-    made: Callable[[Sequence[Any]], Use] = _whole_use if tuple(sums) == USE_ROLLUP_SUMS else _part_of_use(sums)
+    by, width_s, where, sums = wanted.by, wanted.width_s, wanted.where, wanted.sums
+    count = len(by) + 1
+    made: Callable[[Sequence[Any]], Use] = _whole_use if sums == USE_ROLLUP_SUMS else _part_of_use(sums)
     for piece in pieces:
-        for start_s, *values in connection.execute(_use_query(piece, by, width_s, where, sums)):
-            if values[count] is None:
+        query = use_sums(by, timed(piece, width_s), tuple(where), sums)
+        for values_of in connection.execute(query, values(piece, width_s, where)).all():
+            if values_of[count] is None:
                 continue
-            row = UseRow(start_s, tuple(values[:count]), made(values[count:]))
-            place = start_s, row.by
+            row = UseRow(values_of[0], tuple(values_of[1:count]), made(values_of[count:]))
+            place = row.start_s, row.by
             found[place] = _use_together(found[place], row) if place in found else row
     return found
 
@@ -332,39 +366,3 @@ def _key(names: Sequence[str] | None) -> Hashable:
 
 def _where_key(where: Mapping[str, Sequence[str]] | None) -> Hashable:
     return tuple((name, tuple(values)) for name, values in sorted((where or {}).items()))
-
-
-def _use_query(
-    piece: Piece, by: Sequence[str], width_s: int | None, where: Mapping[str, Sequence[str]], sums: Sequence[str]
-) -> Select[Any]:
-    """When (a bucket's start, or nothing), the dimensions, the sums."""
-    at: ColumnElement[Any] = null() if width_s is None else _bucket(piece, width_s).label("at")
-    groups: list[ColumnElement[Any]] = [use_rollups.c[name] for name in by]
-    query: Select[Any] = select(at, *groups, *map(_sum, sums)).where(_within(use_rollups, [piece]), *_chosen(where))
-    return query.group_by(*([] if width_s is None else ["at"]), *groups)
-
-
-def _points_query(
-    piece: Piece, by: str, width_s: int, fields: Sequence[str], where: Mapping[str, Sequence[str]]
-) -> Select[Any]:
-    group, count = use_rollups.c[by], reduce(operator.add, (use_rollups.c[name] for name in fields))
-    return (
-        select(_bucket(piece, width_s).label("at"), group, func.sum(count))
-        .where(_within(use_rollups, [piece]), *_chosen(where))
-        .group_by("at", group)
-    )
-
-
-def _sum(name: str) -> ColumnElement[Any]:
-    """PostgreSQL's sums are decimals of any length, which take long to read; costs of years may need them."""
-    total = func.sum(use_rollups.c[name])
-    return total if name == "cost_pico_usd" else cast(total, BigInteger)
-
-
-def _bucket(piece: Piece, width_s: int) -> ColumnElement[int]:
-    start_s = use_rollups.c.start_s
-    return start_s if piece.width_s >= width_s else start_s - start_s % width_s
-
-
-def _chosen(where: Mapping[str, Sequence[str]]) -> list[ColumnElement[bool]]:
-    return [use_rollups.c[name].in_(values) for name, values in where.items()]

@@ -18,7 +18,7 @@ from trunkline.sections import AlertsSettings
 from trunkline.storage import told
 from trunkline.storage.budgets import BudgetQuery, find_budgets, standings
 from trunkline.storage.ladder import Span
-from trunkline.storage.ledger import expire
+from trunkline.storage.ledger import expire, prepaid_credits
 from trunkline.storage.outcomes import OutcomesOverTime
 from trunkline.storage.queries import Store
 from trunkline.storage.rollups import KEEP_MINUTES_S
@@ -76,6 +76,8 @@ async def found(console: Console) -> Sequence[Alert]:
     if asked.budgets:
         budgets = await find_budgets(console.store, BudgetQuery(limit=MOST_BUDGETS))
         alerts += find.of_budgets(await standings(console.store, budgets, now_ms))
+    if asked.low_credits_usd is not None or asked.low_credits_of:
+        alerts += find.of_credits(await prepaid_credits(console.store), lambda org_id: _low_credits(asked, org_id))
     if asked.outages:
         alerts += find.of_incidents(await _incidents(console), int(now_ms // 1000) - DAY_S)
     if asked.unpriced:
@@ -86,6 +88,11 @@ async def found(console: Console) -> Sequence[Alert]:
         )
         alerts += find.of_unpriced([(row.by[0], row.by[1], row.use) for row in rows], now_ms)
     return alerts
+
+
+def _low_credits(asked: AlertsSettings, org_id: str) -> int | None:
+    usd = asked.low_credits_of.get(org_id, asked.low_credits_usd)
+    return None if usd is None else int(usd * 10**12)
 
 
 async def keep_house(console: Console, log: Any) -> None:

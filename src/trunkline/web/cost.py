@@ -14,13 +14,13 @@ from trunkline.api.management.scope import scope_of
 from trunkline.pricing.listed import CACHE_BUCKETS
 from trunkline.pricing.money import usd
 from trunkline.records.figures import Use
-from trunkline.storage.statistics import Statistics
+from trunkline.storage.statistics import Statistics, Wanted
 from trunkline.web import format, use, worked_out
 from trunkline.web.columns import Column
 from trunkline.web.render import pages_of
 from trunkline.web.session import PlatformReader, demand
 from trunkline.web.use import LISTED, Group, Shown, change, part
-from trunkline.web.use_page import answer, common, label_column
+from trunkline.web.use_page import SHARE, answer, common, label_column
 from trunkline.web.use_query import FILTERS, Asked, Choices, asked
 from trunkline.web.worked_out import ITEMS, Listed, Rated, Savings
 
@@ -44,19 +44,18 @@ async def cost(request: Request, console: ConsoleOf, reader: PlatformReader) -> 
     rated = request.app.state.rated
     assert isinstance(rated, Rated)
     listed = rated.now(console.catalog, console.now_ms())
-    found, savings = await asyncio.gather(_shown(console, wanted, listed), _savings(console, wanted, listed))
+    found, savings = await figures(console, wanted, listed)
     columns = type_columns(found) if wanted.by == "type" else group_columns(found, savings)
     file = answer(query, "cost", found, columns)
     if file is not None:
         return file
     view = {
-        "columns": columns,
         "saved": worked_out.added(savings.values()),
         "per_million": per_million(found.total),
         "per_million_before": per_million(found.before),
         "unpriced": part(found.total.unpriced, found.total.attempts),
         "estimated": part(found.total.estimated, found.total.attempts),
-        **await common(console, found, format.usd, PICO),
+        **await common(console, found, columns, format.usd, PICO),
     }
     return pages_of(request).page(request, "cost.html", view)
 
@@ -98,22 +97,30 @@ def exact_usd(pico_usd: int | None) -> str | None:
     return None if pico_usd is None else usd(pico_usd)
 
 
+async def figures(console: Console, wanted: Asked, listed: Listed) -> tuple[Shown, dict[str, Savings]]:
+    """What was spent, and what caches saved of it."""
+    return await asyncio.gather(_shown(console, wanted, listed), _savings(console, wanted, listed))
+
+
 async def _shown(console: Console, wanted: Asked, listed: Listed) -> Shown:
     """What was billed, or by kind of token what is worked out."""
     if wanted.by != "type":
         return await use.shown(console, wanted)
     statistics = Statistics(console.store, console.now_ms)
-    now, total, before = await asyncio.gather(
-        statistics.use_over(wanted.span, OFFER, width_s=wanted.width_s, where=wanted.where),
+    span = Wanted(wanted.span, OFFER, wanted.width_s, wanted.where)
+    earlier = Wanted(wanted.before, OFFER, None, wanted.where, (*use.COMPARED, "attempts"))
+    now, total, before, total_before = await asyncio.gather(
+        worked_out.items_over(statistics, span, listed),
         statistics.use_over(wanted.span, (), where=wanted.where),
-        statistics.use_over(wanted.before, OFFER, where=wanted.where, sums=(*use.COMPARED, "attempts")),
+        worked_out.items_over(statistics, earlier, listed),
+        statistics.use_over(wanted.before, (), where=wanted.where, sums=use.COMPARED),
     )
     return use.put_together(
         wanted,
-        worked_out.by_item(now, listed),
-        worked_out.by_item(before, listed),
+        worked_out.places(now),
+        worked_out.places(before),
         lambda kind: ITEMS[kind],
-        (use.added(row.use for row in total), use.added(row.use for row in before)),
+        (use.added(row.use for row in total), use.added(row.use for row in total_before)),
     )
 
 
@@ -143,7 +150,7 @@ def _share_columns(found: Shown, heading: str) -> list[Column[Group]]:
     return [
         _money(heading, lambda row: row.use.cost_pico_usd),
         Column(
-            "Share",
+            SHARE,
             lambda row: part(row.use.cost_pico_usd, whole),
             lambda row: format.percent(part(row.use.cost_pico_usd, whole)),
         ),

@@ -3,8 +3,10 @@
 No value of a credential is ever shown: where it was found, and how many there are. A test is one small request through the data plane's own port.
 """
 
+import asyncio
 import os
 import signal
+from collections.abc import Mapping
 from decimal import Decimal
 
 import msgspec
@@ -20,7 +22,7 @@ from trunkline.api.management.providers import LOOK_BACK_RECORDS, ProviderCard, 
 from trunkline.catalog.types import Offer
 from trunkline.cli.serve import check_catalog, running_pid
 from trunkline.errors import ConfigError
-from trunkline.records.figures import OfferFigures
+from trunkline.records.figures import DAY_S, HOUR_S, OfferFigures
 from trunkline.records.types import Attempt, Record
 from trunkline.settings import load_settings
 from trunkline.storage.ladder import Span
@@ -38,7 +40,6 @@ MAX_TOKENS = 16
 """OpenAI's Responses refuses fewer: https://github.com/earendil-works/pi/issues/6265."""
 TEST_WITHIN_S = 90.0
 """A local model may have to be loaded first."""
-DAY_S = 86_400
 MAX_CHOICES = 40
 UNKNOWN_PRICE = Decimal(10**9)
 
@@ -115,7 +116,7 @@ async def tried_page(
 ) -> Response:
     """Try one offer, and say what came of it: in the card alone where htmx asks."""
     demand(reader, "installation")
-    choices = _choices(console, slug)
+    choices = _choices_by_provider(console).get(slug, [])
     offer = form.get("offer") or (choices[0] if choices else "")
     if offer not in choices:
         raise HTTPException(404, f"{slug[:80]} has no offer {offer[:120]!r} that can be called for text.")
@@ -154,14 +155,10 @@ async def _page(
     if not reader.may("installation"):
         return pages_of(request).page(request, "credentials.html", shown | {"operates": False})
     cards = provider_cards(console, operator_faults(await console.store.recent(LOOK_BACK_RECORDS)))
-    figures, costs = await _figures(console)
+    figures, costs = await figures_of_day(console)
     shown |= {
         "operates": True,
-        "entries": [
-            _entry(console, card, figures.get(card.slug), costs.get(card.slug, 0))
-            for card in cards
-            if card.state == "ready"
-        ],
+        "entries": _entries(console, cards, figures, costs),
         "missing": _missing(console, cards),
         "tried": tried,
         "reloading": reloading,
@@ -171,29 +168,40 @@ async def _page(
     return pages_of(request).page(request, "credentials.html", shown)
 
 
-async def _figures(console: Console) -> tuple[dict[str, OfferFigures], dict[str, int]]:
-    """Of the last 24 hours: provider -> figures, and what it cost."""
+async def figures_of_day(console: Console) -> tuple[dict[str, OfferFigures], dict[str, int]]:
+    """Of this hour and the 23 before: provider -> figures, and what it cost. From whole hours, which are far fewer rows than the minutes of the first."""
     now_s = int(console.now_ms() // 1000)
-    statistics, span = Statistics(console.store, console.now_ms), Span(now_s - DAY_S, now_s)
-    _, offers = await statistics.offers(span)
+    hour_s = now_s - now_s % HOUR_S
+    statistics, span = Statistics(console.store, console.now_ms), Span(hour_s + HOUR_S - DAY_S, hour_s + HOUR_S)
+    (_, offers), used = await asyncio.gather(
+        statistics.offers(span), statistics.use_over(span, ("provider",), sums=("cost_pico_usd",))
+    )
     found: dict[str, OfferFigures] = {}
     for offer, figures in offers.items():
         found.setdefault(offer.rpartition(":")[2], OfferFigures()).merge(figures)
-    used = await statistics.use(span, ("provider",))
     return found, {row.by[0]: row.use.cost_pico_usd for row in used}
 
 
-def _entry(console: Console, card: ProviderCard, figures: OfferFigures | None, cost_pico_usd: int) -> Entry:
-    choices = _choices(console, card.slug)
-    offers = (offer for model in console.catalog.models.values() for offer in model.offers)
-    return Entry(
-        card,
-        credentials(console, card.slug),
-        figures,
-        cost_pico_usd,
-        tuple(choices[:MAX_CHOICES]),
-        simulated=any(offer.simulated for offer in offers if offer.provider == card.slug),
-    )
+def _entries(
+    console: Console, cards: list[ProviderCard], figures: Mapping[str, OfferFigures], costs: Mapping[str, int]
+) -> list[Entry]:
+    """Of those that can be called."""
+    choices = _choices_by_provider(console)
+    simulated = {
+        offer.provider for model in console.catalog.models.values() for offer in model.offers if offer.simulated
+    }
+    return [
+        Entry(
+            card,
+            credentials(console, card.slug),
+            figures.get(card.slug),
+            costs.get(card.slug, 0),
+            tuple(choices.get(card.slug, ())[:MAX_CHOICES]),
+            simulated=card.slug in simulated,
+        )
+        for card in cards
+        if card.state == "ready"
+    ]
 
 
 def _missing(console: Console, cards: list[ProviderCard]) -> list[Missing]:
@@ -206,17 +214,15 @@ def _missing(console: Console, cards: list[ProviderCard]) -> list[Missing]:
     return sorted(found, key=lambda one: (one.switched_off, -one.card.models, one.card.name.lower()))
 
 
-def _choices(console: Console, slug: str) -> list[str]:
-    """Offers of a provider that answer in text, the cheapest first, those that think last."""
+def _choices_by_provider(console: Console) -> dict[str, list[str]]:
+    """Provider -> its offers that answer in text, the cheapest first, those that think last."""
     today = console.today()
-    found = [
-        (model.reasoning, _price(offer), offer.id)
-        for model in console.catalog.models.values()
-        if "text" in model.output
-        for offer in console.state.callable_offers(model, today)
-        if offer.provider == slug
-    ]
-    return [id_ for *_, id_ in sorted(found)]
+    found: dict[str, list[tuple[bool, Decimal, str]]] = {}
+    for model in console.catalog.models.values():
+        if "text" in model.output:
+            for offer in console.state.callable_offers(model, today):
+                found.setdefault(offer.provider, []).append((model.reasoning, _price(offer), offer.id))
+    return {slug: [id_ for *_, id_ in sorted(those)] for slug, those in found.items()}
 
 
 def _price(offer: Offer) -> Decimal:

@@ -93,10 +93,15 @@ def percent(share: float | None) -> str:
     return f"{value:.2f} %"
 
 
-def hour(unix_ms: float) -> str:
-    """`Oct 10, 2025 - 3 PM`, in UTC."""
+def bar_hour(unix_ms: float) -> str:
+    """`Oct 10, 2025 - 3 PM`, in UTC: of the bars of uptime alone, which are read as ZenMux's are."""
     at = datetime.datetime.fromtimestamp(unix_ms / 1000, datetime.UTC)
     return f"{at:%b} {at.day}, {at.year} - {at.hour % 12 or 12} {'AM' if at.hour < 12 else 'PM'}"
+
+
+def hour(unix_ms: float) -> str:
+    """`2025-10-10 15:00`, in UTC."""
+    return f"{datetime.datetime.fromtimestamp(unix_ms / 1000, datetime.UTC):%Y-%m-%d %H}:00"
 
 
 def day(unix_ms: float) -> str:

@@ -105,11 +105,11 @@ async def _keep(console: Console, asked: Joining, hashed: str, address: str) -> 
 async def _joining(request: Request, console: Console, kind: LinkKind, token: str) -> Joining:
     """Raises 403 for a link that does not hold, and 429 where there were too many of them."""
     doorkeeper, address = doorkeeper_of(request), address_of(request)
-    doorkeeper.demand_tries_left(address, console.now_ms())
+    await doorkeeper.demand_tries_left(console, address)
     hashed = link_hash(console.pepper, token[:200])
     found = await kept.find_link(console.store, hashed, console.now_ms())
     if found is None or found[0].kind != kind:
-        doorkeeper.note_wrong(address, console.now_ms())
+        await doorkeeper.note_wrong(console, address)
         raise HTTPException(403, GONE)
     return Joining(kind, token, hashed, found[1], name=found[1].name if found[1] else "")
 

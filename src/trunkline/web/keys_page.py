@@ -20,7 +20,7 @@ from trunkline.api.management.console import Console
 from trunkline.api.management.key_bodies import ChangedKey, NewKey, RotatedKey
 from trunkline.api.management.key_changes import change, desk_of, list_keys, make_key, revoke, rotate, seen_key
 from trunkline.errors import RequestError
-from trunkline.records.figures import DAY_S, HOUR_S, Use
+from trunkline.records.figures import DAY_S, HOUR_S, TOKENS, Use
 from trunkline.storage.api_keys import KeyQuery, State
 from trunkline.storage.budgets import BudgetQuery, find_budgets, standings
 from trunkline.storage.ladder import Span
@@ -29,7 +29,6 @@ from trunkline.web import key_form, session_key
 from trunkline.web.budgets_page import PERIODS
 from trunkline.web.render import pages_of
 from trunkline.web.session import ChangingReader, FormFields, PlatformReader, Reader
-from trunkline.web.use import add
 from trunkline.web.use_page import logs_of_key
 
 PATH = "/platform/keys"
@@ -78,7 +77,7 @@ async def keys(
     """Those that the reader may see, in three parts."""
     text, member, project = text.strip()[:100], member[:60], project[:60]
     asked = KeyQuery(text=text, member_id=member or None, project_id=project, after=after[:60])
-    valid, ended, uses = await _listed(console, reader, asked)
+    valid, ended, used = await _listed(console, reader, asked)
     own = [row for row in valid if not row.of_session]
     sees_all = reach(reader.actor, "keys") == "everything"
     filters = {name: value for name, value in (("text", text), ("member", member), ("project", project)) if value}
@@ -88,7 +87,7 @@ async def keys(
         "ended": ended[:MOST_ENDED],
         "more_ended": max(len(ended) - MOST_ENDED, 0),
         "next": f"{PATH}?{urlencode({**filters, 'after': valid[-1].key.id})}" if len(valid) == MOST else "",
-        "master": uses[MASTER_ID][0] if sees_all and MASTER_ID in uses else None,
+        "master": used[MASTER_ID][0] if sees_all and MASTER_ID in used else None,
         "master_logs": logs_of_key(MASTER_ID),
         "days": DAYS,
         "asked": filters,
@@ -174,7 +173,7 @@ async def rotate_it(
 async def ask_to_revoke(request: Request, console: ConsoleOf, reader: PlatformReader, key_id: str) -> Response:
     """What would end, and who may miss it."""
     key = await seen_key(desk_of(console), reader.actor, key_id)
-    (row,) = _rows(console, [key], await _uses(console))
+    (row,) = _rows(console, [key], await uses(console))
     return pages_of(request).page(request, "key_revoke.html", {"row": row, "days": DAYS})
 
 
@@ -194,18 +193,18 @@ async def _listed(console: Console, reader: Reader, asked: KeyQuery) -> tuple[li
         query = msgspec.structs.replace(asked, state=state, limit=limit, after=asked.after if state == "valid" else "")
         return await list_keys(desk, reader.actor, query)
 
-    uses, valid, expired, revoked = await asyncio.gather(
-        _uses(console), found("valid", MOST), found("expired", MOST_ENDED + 1), found("revoked", MOST_ENDED + 1)
+    used, valid, expired, revoked = await asyncio.gather(
+        uses(console), found("valid", MOST), found("expired", MOST_ENDED + 1), found("revoked", MOST_ENDED + 1)
     )
     ended = sorted((*expired, *revoked), key=lambda key: (-key.created_ms, key.id))
-    return _rows(console, valid, uses), _rows(console, ended, uses), uses
+    return _rows(console, valid, used), _rows(console, ended, used), used
 
 
-def _rows(console: Console, found: Sequence[ApiKey], uses: Uses) -> list[KeyRow]:
+def _rows(console: Console, found: Sequence[ApiKey], used: Uses) -> list[KeyRow]:
     now_ms = console.now_ms()
     rows = []
     for key in found:
-        use, last_s, to_the_hour = uses.get(key.id) or (Use(), None, False)
+        use, last_s, to_the_hour = used.get(key.id) or (Use(), None, False)
         rows.append(
             KeyRow(
                 key=key,
@@ -242,7 +241,7 @@ def _made(console: Console, secret: str, key: ApiKey) -> dict[str, object]:
 async def _shown(
     request: Request, console: Console, reader: Reader, key: ApiKey, more: Mapping[str, object], status: int = 200
 ) -> Response:
-    (row,) = _rows(console, [key], await _uses(console))
+    (row,) = _rows(console, [key], await uses(console))
     view = await key_form.choices(console, reader) | {"filled": key_form.filled(key), "changed": False, **more}
     query = BudgetQuery(key.org_id, "key", key.rotated_from or key.id, limit=MOST_BUDGETS)
     budgets = await standings(console.store, await find_budgets(console.store, query), console.now_ms())
@@ -250,21 +249,19 @@ async def _shown(
     return pages_of(request).page(request, "key.html", view, status)
 
 
-async def _uses(console: Console) -> Uses:
+async def uses(console: Console) -> Uses:
+    """Of all keys."""
     statistics, now_s = Statistics(console.store, console.now_ms), int(console.now_ms() // 1000)
     today_s, end_s = now_s - now_s % DAY_S, now_s + HOUR_S
-    by_day, by_hour = await asyncio.gather(
-        statistics.use_over(Span(today_s - (DAYS - 1) * DAY_S, end_s), ("key_id",), width_s=DAY_S),
-        statistics.use_over(Span(today_s - RECENT_S + DAY_S, end_s), ("key_id",), width_s=HOUR_S, sums=("requests",)),
+    span, recent = Span(today_s - (DAYS - 1) * DAY_S, end_s), Span(today_s - RECENT_S + DAY_S, end_s)
+    used, days, hours = await asyncio.gather(
+        statistics.use_over(span, ("key_id",), sums=("requests", *TOKENS, "cost_pico_usd")),
+        statistics.last_used(span, "key_id", DAY_S),
+        statistics.last_used(recent, "key_id", HOUR_S),
     )
-    hours: dict[str, int] = {}
-    for row in by_hour:
-        hours[row.by[0]] = max(hours.get(row.by[0], 0), row.start_s or 0)
     found: Uses = {}
-    for row in by_day:
-        id_, start_s = row.by[0], row.start_s or 0
-        use, last_s, _ = found.get(id_) or (Use(), 0, False)
-        add(use, row.use)
-        last_s = max(last_s, start_s)
-        found[id_] = use, max(last_s, hours.get(id_, 0)), hours.get(id_, 0) >= last_s
+    for row in used:
+        id_ = row.by[0]
+        day_s, hour_s = days.get(id_, 0), hours.get(id_, 0)
+        found[id_] = row.use, max(day_s, hour_s), hour_s >= day_s
     return found

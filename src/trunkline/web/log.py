@@ -22,6 +22,7 @@ from trunkline.records.bodies import Body, Captured
 from trunkline.records.types import Attempt, Record
 from trunkline.storage.body_reading import find_bodies
 from trunkline.storage.cipher import Cipher
+from trunkline.storage.ledger import credits_of
 from trunkline.web.log_rows import ITEMS, OUTCOMES, log_row, throughput
 from trunkline.web.logs import PATH, PROTOCOLS, key_names
 from trunkline.web.render import pages_of
@@ -112,6 +113,7 @@ async def log(request: Request, id: str, console: ConsoleOf, reader: PlatformRea
         "protocol": PROTOCOLS.get(record.protocol, record.protocol),
         "bars": waterfall(record),
         "bills": _bills(record),
+        "charges": await _charges(console, record),
         "views": [] if captured is None else views_of(record, captured),
         "said": said,
         "capture": console.settings.capture.bodies,
@@ -200,6 +202,14 @@ def _bills(record: Record) -> list[tuple[int, Attempt]]:
         for number, attempt in enumerate(record.attempts, 1)
         if attempt.cost.lines or attempt.cost.unpriced
     ]
+
+
+async def _charges(console: Console, record: Record) -> list[tuple[str, str, int]]:
+    """What was taken from which wallet: its name, its id (empty: from none), pico-USD."""
+    if not record.charges:
+        return []
+    names = {one.wallet.id: one.wallet.name for one in (await credits_of(console.store, record.prepaid_by)).balances}
+    return [(names.get(one.wallet, one.wallet), one.wallet, one.amount_pico_usd) for one in record.charges]
 
 
 def views_of(record: Record, captured: Captured) -> list[View]:

@@ -18,9 +18,8 @@ from trunkline.accounts.keys import MASTER_ID, ApiKey
 from trunkline.api.management.access import ConsoleOf
 from trunkline.api.management.console import Console
 from trunkline.api.management.scope import EVERYTHING, Scope, may_read, scope_of
-from trunkline.records.types import Record
 from trunkline.storage.backfill import made_up_until_ms
-from trunkline.storage.logs import LogFilter, Logs, Place, placed, written
+from trunkline.storage.logs import Came, LogFilter, Logs, Place, placed, written
 from trunkline.web.facts import made_up_since
 from trunkline.web.log_rows import OUTCOMES, LogRow, log_row
 from trunkline.web.render import pages_of
@@ -128,11 +127,16 @@ async def tail(
 ) -> Response:
     """What was stored after `mark`, as rows to stand above the others; paused: nothing, until somebody goes on."""
     del reader  # `asked` has looked at what they may see.
-    found: list[Record] = []
-    if not paused:
-        found, mark = await logs_of(console).since(asked.wanted, mark, ROWS)
-    context = {"rows": [log_row(record) for record in found], **_tail(asked, mark, shown + len(found), paused=paused)}
-    context["keys"] = await key_names(console) if found else {}
+    came = Came([], mark) if paused else await logs_of(console).since(asked.wanted, mark, ROWS)
+    found = came.records
+    context = {
+        "rows": [log_row(record) for record in found],
+        "left_out": came.left_out,
+        "is_all": came.is_all,
+        "newest": asked.address(),
+        "keys": await key_names(console) if found else {},
+        **_tail(asked, came.mark, shown + len(found), paused=paused),
+    }
     answer = pages_of(request).page(request, "logs_tail.html", {**context, "outcomes": OUTCOMES})
     if shown + len(found) > TAIL_MOST:
         # A page that is left open must not grow for ever.

@@ -62,7 +62,7 @@ async def come_back(
 ) -> Response:
     """Back from the issuer."""
     settings, address = _settings(console), address_of(request)
-    doorkeeper_of(request).demand_tries_left(address, console.now_ms())
+    await doorkeeper_of(request).demand_tries_left(console, address)
     started = _opened(console, request.cookies.get(_cookie(console), ""))
     where = started.next if started else HOME
     try:
@@ -71,7 +71,7 @@ async def come_back(
         )
         member = await _member(console, settings, account, address)
     except OidcError as refusal:
-        doorkeeper_of(request).note_wrong(address, console.now_ms())
+        await doorkeeper_of(request).note_wrong(console, address)
         answer = await sign_in_page(request, console, where, wrong_account=str(refusal))
     else:
         cookie = await new_session(console, actor_of(member, address), member, "oidc")

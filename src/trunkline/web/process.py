@@ -21,10 +21,11 @@ import uvicorn
 from trunkline.api.management.console import Console
 from trunkline.cli.lifeline import end_with_parent
 from trunkline.cli.logs import make_logger
-from trunkline.errors import ConfigError, StoreError, TrunklineError
+from trunkline.errors import ConfigError, StoreAway, StoreError, TrunklineError
 from trunkline.settings import Settings, load_settings
 from trunkline.web.alerting import keep_house
 from trunkline.web.app import make_app
+from trunkline.web.warming import keep_warm
 
 FOLLOW_S = 1.0
 
@@ -60,16 +61,26 @@ def main(uds: Path, config: Path | None) -> None:
 
 
 async def _serve(settings: Settings, uds: Path, log: Any) -> None:
-    console = await Console.open(settings)
+    console = await _opened(settings)
     try:
         await _run(console, uds, log)
     finally:
         await console.close()
 
 
+async def _opened(settings: Settings) -> Console:
+    """Once the store is there."""
+    while True:
+        try:
+            return await Console.open(settings)
+        except StoreAway:
+            await asyncio.sleep(FOLLOW_S)
+
+
 async def _run(console: Console, uds: Path, log: Any) -> None:
+    app = make_app(console)
     config = uvicorn.Config(
-        make_app(console),
+        app,
         uds=str(uds),
         log_config=None,
         access_log=False,
@@ -81,7 +92,7 @@ async def _run(console: Console, uds: Path, log: Any) -> None:
     server = Server(config, lambda: log.info("ready", uds=str(uds)))
     loop = asyncio.get_running_loop()
     following = loop.create_task(_follow(console, log))
-    house = loop.create_task(keep_house(console, log))
+    beside = {following, loop.create_task(keep_house(console, log)), loop.create_task(keep_warm(app, log))}
     reloads: set[asyncio.Task[None]] = set()
 
     def stop() -> None:
@@ -97,9 +108,9 @@ async def _run(console: Console, uds: Path, log: Any) -> None:
     try:
         await server.serve()
     finally:
-        following.cancel()
-        house.cancel()
-        await asyncio.wait({following, house})
+        for task in beside:
+            task.cancel()
+        await asyncio.wait(beside)
 
 
 async def _follow(console: Console, log: Any) -> None:

@@ -7,7 +7,7 @@ from fastapi import Request, Response
 from starlette.templating import Jinja2Templates
 
 from trunkline import __version__
-from trunkline.web import format
+from trunkline.web import format, uptime
 from trunkline.web.session import places_of, reader_of
 
 FILTERS = (
@@ -19,6 +19,7 @@ FILTERS = (
     "rate",
     "figure",
     "percent",
+    "bar_hour",
     "hour",
     "day",
     "iso",
@@ -43,6 +44,16 @@ class Pages:
         self._templates.env.trim_blocks = self._templates.env.lstrip_blocks = True
         for name in FILTERS:
             self._templates.env.filters[name] = getattr(format, name)
+        for draw in (uptime.day_bars, uptime.hour_bars, uptime.strip_paths):
+            self._templates.env.filters[draw.__name__] = draw
+
+    def names(self) -> list[str]:
+        """Of all templates."""
+        return self._templates.env.list_templates(extensions=["html"])
+
+    def load(self, name: str) -> None:
+        """Compile one, if nobody has asked for it yet."""
+        self._templates.get_template(name)
 
     def page(self, request: Request, template: str, shown: dict[str, Any], status: int = 200) -> Response:
         """A whole page; never kept by caches, since it shows the state of now."""

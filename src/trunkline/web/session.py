@@ -96,7 +96,7 @@ def cookie_name(console: Console) -> str:
     return COOKIE.format(port=console.settings.server.port)
 
 
-def open_page(request: Request, console: ConsoleOf) -> Reader:
+async def open_page(request: Request, console: ConsoleOf) -> Reader:
     """The reader of a page that is open where `Settings.pages_public` says so; elsewhere whoever has signed in."""
     reader = reader_of(request)
     if reader.signed_in or console.settings.pages_public:
@@ -108,7 +108,7 @@ class SignInFirstError(Exception):
     """A page of the platform was asked for by nobody known; the answer leads to signing in and back."""
 
 
-def platform_page(request: Request) -> Reader:
+async def platform_page(request: Request) -> Reader:
     """The reader of a page that needs signing in."""
     reader = reader_of(request)
     if not reader.signed_in:
@@ -140,9 +140,9 @@ async def form_of(request: Request) -> dict[str, str]:
 FormFields = Annotated[dict[str, str], Depends(form_of)]
 
 
-def changing(request: Request, form: FormFields) -> Reader:
+async def changing(request: Request, form: FormFields) -> Reader:
     """The reader who changes something: signed in, and from one of our own pages."""
-    reader = platform_page(request)
+    reader = await platform_page(request)
     token = form.get("csrf") or request.headers.get("x-csrf-token", "")
     if not hmac.compare_digest(token.encode(), reader.csrf.encode()):
         raise HTTPException(403, "This form is not from this session: load the page again, then repeat.")

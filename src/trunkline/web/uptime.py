@@ -1,13 +1,16 @@
 """Uptime over time and now, as pages show it. In: counts of outcomes by minute, hour or day. Out: bars, and the state of an offer or a provider."""
 
 from collections.abc import Awaitable, Callable, Hashable, Iterable, Mapping, Sequence
+from functools import lru_cache
 from typing import Any, Literal, TypeVar
 
 import msgspec
+from markupsafe import Markup
 
 from trunkline.records.figures import DAY_S, HOUR_S, MINUTE_S
 from trunkline.storage.ladder import Span
 from trunkline.storage.outcomes import Outcomes
+from trunkline.web.format import bar_hour, day, percent
 
 LATELY_S = 10 * MINUTE_S
 NOW_S = HOUR_S
@@ -120,11 +123,54 @@ def by_name(outcomes: Iterable[Outcomes]) -> dict[str, list[Outcomes]]:
 
 
 def total(outcomes: Sequence[Outcomes]) -> Outcomes:
-    """All together."""
-    found = Outcomes(0, "")
-    for one in outcomes:
-        found = found.plus(one)
-    return found
+    """All together, without the causes."""
+    return Outcomes(
+        0,
+        "",
+        sum(one.attempts for one in outcomes),
+        sum(one.ok for one in outcomes),
+        sum(one.failed for one in outcomes),
+        sum(one.limited for one in outcomes),
+    )
+
+
+def day_bars(bars: Sequence[Bar]) -> Markup:
+    """Bars of days as elements with their words. Here and not in a template, since a page has thousands."""
+    return _drawn((bar.share, _day(bar.start_ms)) for bar in bars)
+
+
+def hour_bars(hours: Sequence[tuple[int, float | None]]) -> Markup:
+    """The same of hours: start in Unix ms, share."""
+    return _drawn((share, _hour(start_ms)) for start_ms, share in hours)
+
+
+def strip_paths(bars: Sequence[Bar]) -> Markup:
+    """The bars in few bytes: a path a grade."""
+    drawn: dict[str, list[str]] = {"none": [], "good": [], "fair": [], "bad": []}
+    for at, bar in enumerate(bars):
+        drawn[grade(bar.share)].append(f"M{at * 4} 0h3v20h-3z")
+    paths = "".join(f'<path class="{name}" d="{"".join(parts)}"/>' for name, parts in drawn.items())
+    return Markup(paths)  # noqa: S704  Numbers, and words of ours.
+
+
+def _drawn(bars: Iterable[tuple[float | None, str]]) -> Markup:
+    """Share and when."""
+    return Markup(  # noqa: S704  Numbers, and words of ours.
+        "".join(
+            f'<i class="{grade(share)}" title="{when}: {"no requests" if share is None else percent(share)}"></i>'
+            for share, when in bars
+        )
+    )
+
+
+@lru_cache(maxsize=400)  # Pure functions, asked for the same times for each provider.
+def _day(unix_ms: int) -> str:
+    return day(unix_ms)
+
+
+@lru_cache(maxsize=400)
+def _hour(unix_ms: int) -> str:
+    return bar_hour(unix_ms)
 
 
 def now_of(recent: Recent, name: str) -> Now:

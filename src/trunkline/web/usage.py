@@ -9,7 +9,7 @@ from trunkline.web.columns import Column
 from trunkline.web.render import pages_of
 from trunkline.web.session import PlatformReader, demand
 from trunkline.web.use import KINDS, Group, Shown, change, part, shown
-from trunkline.web.use_page import answer, common, label_column
+from trunkline.web.use_page import SHARE, answer, common, label_column
 from trunkline.web.use_query import Choices, asked
 
 CHOICES = Choices(
@@ -43,10 +43,9 @@ async def usage(request: Request, console: ConsoleOf, reader: PlatformReader) ->
         return file
     kinds = [(words, getattr(found.total, kind), getattr(found.before, kind)) for kind, words in KINDS.items()]
     view = {
-        "columns": columns,
         "kinds": [kind for kind in kinds if kind[1] or kind[2]],
         "unit": "requests" if wanted.metric == "requests" else "tokens",
-        **await common(console, found, format.count),
+        **await common(console, found, columns, format.count),
     }
     return pages_of(request).page(request, "usage.html", view)
 
@@ -79,9 +78,7 @@ def _share_columns(found: Shown) -> list[Column[Group]]:
             lambda row: count(row.use),
             lambda row: format.count(count(row.use)),
         ),
-        Column(
-            "Share", lambda row: part(count(row.use), whole), lambda row: format.percent(part(count(row.use), whole))
-        ),
+        Column(SHARE, lambda row: part(count(row.use), whole), lambda row: format.percent(part(count(row.use), whole))),
     ]
 
 

@@ -61,12 +61,19 @@ COUNTED: Mapping[str, Sequence[str]] = {
 """The fields that a metric of `COUNTS` is the sum of."""
 COMPARED = ("requests", *TOKENS, "cost_pico_usd")
 """What is wanted of the time before."""
-_FIELDS = Use.__struct_fields__
 Named = Callable[[str], str]
 Places = Iterable[tuple[int | None, str, Use]]
 """When, the group's value, what was used."""
 Points = Mapping[tuple[int, str], int]
 """When, the group's value -> the metric, where the places do not tell when."""
+
+
+class _Gathered(msgspec.Struct):
+    """What was found of one value."""
+
+    now: list[Use]
+    before: list[Use]
+    points: list[int]
 
 
 class Group(msgspec.Struct):
@@ -150,18 +157,22 @@ def put_together(
     """Groups, largest first, and what moved most. `totals`, of now and before, where they are not those of the groups."""
     starts, count = buckets(asked.span, asked.width_s), COUNTS[asked.metric]
     places = {start_s: place for place, start_s in enumerate(starts)}
-    groups: dict[str, Group] = {}
+    gathered: dict[str, _Gathered] = {}
     for start_s, value, use in now:
-        group = _group(groups, value, named, len(starts))
-        add(group.use, use)
+        found = _gathered(gathered, value, len(starts))
+        found.now.append(use)
         if start_s in places:
-            group.points[places[start_s]] += count(use)
+            found.points[places[start_s]] += count(use)
     for (start_s, value), number in (points or {}).items():
         if start_s in places:
-            _group(groups, value, named, len(starts)).points[places[start_s]] += number
+            _gathered(gathered, value, len(starts)).points[places[start_s]] += number
     for _, value, use in before:
-        add(_group(groups, value, named, len(starts)).before, use)
-    ranked = sorted(groups.values(), key=lambda group: (-count(group.use), group.label))
+        _gathered(gathered, value, len(starts)).before.append(use)
+    groups = [
+        Group(value, named(value), added(found.now), found.points, added(found.before))
+        for value, found in gathered.items()
+    ]
+    ranked = sorted(groups, key=lambda group: (-count(group.use), group.label))
     used = [group for group in ranked if _is_used(group.use)]
     total, total_before = totals or (added(group.use for group in ranked), added(group.before for group in ranked))
     return Shown(
@@ -173,11 +184,10 @@ def folded(groups: Sequence[Group], most: int) -> list[Group]:
     """The first, and one that stands for all others."""
     if len(groups) <= most + 1:
         return list(groups)
-    rest = Group("", OTHERS, Use(), [0] * len(groups[0].points), Use(), len(groups) - most)
-    for group in groups[most:]:
-        add(rest.use, group.use)
-        add(rest.before, group.before)
-        rest.points = [mine + its for mine, its in zip(rest.points, group.points, strict=True)]
+    others = groups[most:]
+    points = [sum(those) for those in zip(*(group.points for group in others), strict=True)]
+    before = added(group.before for group in others)
+    rest = Group("", OTHERS, added(group.use for group in others), points, before, len(others))
     return [*groups[:most], rest]
 
 
@@ -191,18 +201,9 @@ def chart(shown: Shown, scale: float = 1) -> dict[str, Any]:
     return {"x": shown.starts, "series": series, "kind": "bars", "utc": shown.asked.width == "day"}
 
 
-def add(total: Use, use: Use) -> None:
-    """Grow by all that another one has."""
-    for field, value in zip(_FIELDS, msgspec.structs.astuple(use), strict=True):
-        if value:
-            setattr(total, field, getattr(total, field) + value)
-
-
 def added(uses: Iterable[Use]) -> Use:
-    total = Use()
-    for use in uses:
-        add(total, use)
-    return total
+    """All together."""
+    return Use(*map(sum, zip(*map(msgspec.structs.astuple, uses), strict=True)))
 
 
 def part(whole: int, of: int) -> float | None:
@@ -256,10 +257,10 @@ def _by_kind(rows: Sequence[UseRow]) -> Places:
     )
 
 
-def _group(groups: dict[str, Group], value: str, named: Named, length: int) -> Group:
+def _gathered(groups: dict[str, "_Gathered"], value: str, length: int) -> "_Gathered":
     found = groups.get(value)
     if found is None:
-        found = groups[value] = Group(value, named(value), Use(), [0] * length, Use())
+        found = groups[value] = _Gathered([], [], [0] * length)
     return found
 
 

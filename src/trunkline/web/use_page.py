@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import urlencode
 
+import msgspec
 from fastapi import Response
 from starlette.exceptions import HTTPException
 
@@ -15,12 +16,15 @@ from trunkline.pricing.money import usd
 from trunkline.records.spreadsheet import Cell
 from trunkline.storage.backfill import made_up_until_ms
 from trunkline.storage.ladder import Span
+from trunkline.web import format
 from trunkline.web.columns import Column, csv_answer, csv_file
 from trunkline.web.facts import made_up_since
 from trunkline.web.use import DRAWN, PROTOCOLS, Group, Shown, change, chart, key_names, part
 from trunkline.web.use_query import PRESETS, Asked, iso_minute
 
 MOST_CHOICES = 200
+SHARE = "Share"
+"""The heading of the column with bars."""
 NEXT_DIMENSION = {"model": "provider", "provider": "model", "key": "model", "protocol": "model"}
 """What a group is shown by when it alone is shown."""
 
@@ -53,24 +57,38 @@ def label_column(found: Shown) -> Column[Group]:
     return Column(found.asked.choices.by[found.asked.by], named, named)
 
 
-async def common(console: Console, found: Shown, seen: Callable[[int], str], scale: float = 1) -> dict[str, Any]:
+class TableRow(msgspec.Struct, frozen=True):
+    """A group as the table shows it. `cells`: the exact value and what is seen, a column each, without the first; of the share no exact one."""
+
+    label: str
+    name: str
+    """With how many it stands for."""
+    colour: int
+    bar: float
+    """Of 100."""
+    narrower: str
+    """The address of this page of the group alone; empty where it has no name to ask for."""
+    logs: str
+    cells: list[tuple[str | None, str]]
+
+
+async def common(
+    console: Console, found: Shown, columns: Sequence[Column[Group]], seen: Callable[[int], str], scale: float = 1
+) -> dict[str, Any]:
     """For `parts/use.html`. `seen` shows a number of the metric."""
     asked = found.asked
-    whole = found.whole
-    most = max((found.count(group.use) for group in found.listed), default=0)
     return {
         "asked": asked,
         "found": found,
+        "columns": columns,
         "presets": PRESETS,
         "span_words": span_words(asked),
         "chart": chart(found, scale),
+        "over_time": over_time(found, seen),
+        "rows": table_rows(found, columns),
         "seen": seen,
         "change": change,
         "part": part,
-        "whole": whole,
-        "bar": lambda group: round(100 * max(found.count(group.use), 0) / most, 2) if most > 0 else 0,
-        "colour": colours(found),
-        "narrower": lambda group: narrower(asked, group),
         "choices": await filter_choices(console, asked),
         "made_up_until_ms": made_up_since(await made_up_until_ms(console.store), asked.span.start_s * 1000),
         "table_csv": asked.link(format="csv"),
@@ -78,17 +96,37 @@ async def common(console: Console, found: Shown, seen: Callable[[int], str], sca
     }
 
 
-def colours(found: Shown) -> Callable[[Group], int]:
-    """The number of a group's colour in the chart, of which there are six; those that are not drawn apart have that of the others."""
-    known = {group.label: at for at, group in enumerate(found.drawn, 1)}
-    return lambda group: known.get(group.label, DRAWN + 1)
+def over_time(found: Shown, seen: Callable[[int], str]) -> list[tuple[str, list[str]]]:
+    """The chart as a table, the newest first: when, and each group drawn."""
+    words = format.hour if found.asked.width == "hour" else format.day
+    columns = [[seen(point) for point in group.points] for group in found.drawn]
+    return [(words(start_s * 1000), [column[at] for column in columns]) for at, start_s in enumerate(found.starts)][
+        ::-1
+    ]
 
 
-def narrower(asked: Asked, group: Group) -> str:
-    """This page of one group alone; empty where it has no name to ask for."""
-    if asked.by == "type" or not group.value:
-        return ""
-    return asked.link(**{asked.by: group.value, "by": NEXT_DIMENSION[asked.by]})
+def table_rows(found: Shown, columns: Sequence[Column[Group]]) -> list[TableRow]:
+    """All that the table shows."""
+    asked, count = found.asked, found.count
+    first, *others = columns
+    colours = {group.label: at for at, group in enumerate(found.drawn, 1)}
+    most = max((count(group.use) for group in found.listed), default=0)
+    # By token type a group has no name to ask for.
+    is_type = asked.by == "type"
+    narrower = None if is_type else asked.links(asked.by, by=NEXT_DIMENSION[asked.by])
+    logs = None if is_type else asked.logs_of(asked.by)
+    return [
+        TableRow(
+            label=group.label,
+            name=first.seen(group),
+            colour=colours.get(group.label, DRAWN + 1),
+            bar=round(100 * max(count(group.use), 0) / most, 2) if most > 0 else 0,
+            narrower=narrower(group.value) if narrower and group.value else "",
+            logs=logs(group.value) if logs and group.value else "",
+            cells=[(None if column.heading == SHARE else column.title(group), column.seen(group)) for column in others],
+        )
+        for group in found.listed
+    ]
 
 
 def logs_of_key(id_: str) -> str:

@@ -3,9 +3,9 @@
 Days are in UTC. `from` and `to` are dates, both inclusive, and go before `days`; the other names are those of the logs.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
-from urllib.parse import urlencode
+from urllib.parse import quote_plus, urlencode
 
 import msgspec
 from starlette.exceptions import HTTPException
@@ -70,12 +70,23 @@ class Asked(msgspec.Struct, frozen=True):
         """This page with some of the query changed; None takes a part away."""
         return _link(self.choices.path, self._query() | changes)
 
+    def links(self, name: str, **changes: str | int | None) -> Callable[[str], str]:
+        """The same with one part that differs from link to link."""
+        return _links(self.choices.path, self._query() | changes | {name: ""}, name)
+
     def logs(self, **filters: str) -> str:
         """The requests behind these figures."""
-        known = {name: value for name, value in (self.filters | filters).items() if value}
+        return _link("/platform/logs", self._logs(filters))
+
+    def logs_of(self, name: str) -> Callable[[str], str]:
+        """The same with one part that differs from link to link."""
+        return _links("/platform/logs", self._logs({name: "-"}), name)
+
+    def _logs(self, filters: Mapping[str, str]) -> dict[str, str | int | None]:
+        known = {name: value for name, value in (self.filters | dict(filters)).items() if value}
         # Until now is without an end, so that the log goes on.
         end = None if self.last == self.today else iso_minute(self.span.end_s)
-        return _link("/platform/logs", {"from": iso_minute(self.span.start_s), "to": end, **known})
+        return {"from": iso_minute(self.span.start_s), "to": end, **known}
 
     def _query(self) -> dict[str, str | int | None]:
         dates: dict[str, str | int | None] = {"days": self.days}
@@ -187,6 +198,16 @@ def _hours_fit(span: Span, now_s: int) -> bool:
 
 def _link(path: str, query: Mapping[str, str | int | None]) -> str:
     return f"{path}?{urlencode({name: value for name, value in query.items() if value is not None})}"
+
+
+def _links(path: str, query: Mapping[str, str | int | None], varied: str) -> Callable[[str], str]:
+    names = list(query)
+    at = names.index(varied)
+    before = _link(path, {name: query[name] for name in names[:at]})
+    after = urlencode({name: value for name in names[at + 1 :] if (value := query[name]) is not None})
+    start = f"{before}{'' if before.endswith('?') else '&'}{varied}="
+    end = f"&{after}" if after else ""
+    return lambda value: f"{start}{quote_plus(value)}{end}"
 
 
 def _quoted(text: str) -> str:

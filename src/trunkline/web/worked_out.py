@@ -3,16 +3,18 @@
 Bills know tiers, prompt lengths and the prices of their day; this does not. So pages say that it is worked out, and show what it leaves unexplained.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Mapping
 from operator import attrgetter
+from typing import Any
 
 import msgspec
 
 from trunkline.catalog.types import Catalog
 from trunkline.pricing.listed import CACHE_BUCKETS, Rates, amount, list_rates, saved
 from trunkline.records.figures import HOUR_S, Use
-from trunkline.storage.statistics import UseRow
+from trunkline.storage.statistics import Statistics, UseRow, Wanted
 from trunkline.web.use import KINDS, Places
+from trunkline.web.use import added as used_together
 
 SEARCHES = "web_searches"
 REST = "rest"
@@ -22,6 +24,8 @@ ROUNDING_PICO_USD = 6
 BILLED = (*KINDS, SEARCHES)
 _billed: Callable[[Use], tuple[int, ...]] = attrgetter(*BILLED)
 ITEMS = {**KINDS, SEARCHES: "Web searches", REST: "Difference to the bills"}
+ItemPlace = tuple[int | None, str]
+"""When, the kind of token."""
 NO_RATES: Rates = dict.fromkeys(BILLED)
 
 
@@ -97,10 +101,10 @@ def added(savings: Iterable[Savings]) -> Savings:
     return total
 
 
-def by_item(rows: Sequence[UseRow], listed: Listed) -> Places:
+def by_item(rows: Iterable[UseRow], listed: Listed) -> dict[ItemPlace, Use]:
     """Rows by (model, provider) as one for each time and kind of token, with what it cost; what the bills have beyond it, or less, is the rest."""
-    counts: dict[tuple[int | None, str], int] = {}
-    costs: dict[tuple[int | None, str], int] = {}
+    counts: dict[ItemPlace, int] = {}
+    costs: dict[ItemPlace, int] = {}
     for row in rows:
         rates, use, start_s, explained = listed.rates(*row.by), row.use, row.start_s, 0
         for kind, count in zip(BILLED, _billed(use), strict=True):
@@ -113,8 +117,23 @@ def by_item(rows: Sequence[UseRow], listed: Listed) -> Places:
         rest = use.cost_pico_usd - explained
         if abs(rest) > ROUNDING_PICO_USD * use.attempts:
             costs[start_s, REST] = costs.get((start_s, REST), 0) + rest
-    for (start_s, kind), cost in costs.items():
-        used = Use(cost_pico_usd=cost)
-        if kind != REST:
-            setattr(used, kind, counts[start_s, kind])
-        yield start_s, kind, used
+    found: dict[ItemPlace, Use] = {}
+    for place, cost in costs.items():
+        used = found[place] = Use(cost_pico_usd=cost)
+        if place[1] != REST:
+            setattr(used, place[1], counts[place])
+    return found
+
+
+def items_over(statistics: Statistics, wanted: Wanted, listed: Listed) -> Coroutine[Any, Any, dict[ItemPlace, Use]]:
+    """The same of a time. What is over is remembered as long as these prices are: of 90 days that is a thousandth of the rows."""
+    return statistics.use_made(wanted, ("items", listed), lambda rows: by_item(rows, listed), _both)
+
+
+def places(items: Mapping[ItemPlace, Use]) -> Places:
+    """As `use.put_together` takes them."""
+    return ((start_s, kind, used) for (start_s, kind), used in items.items())
+
+
+def _both(one: Use, other: Use) -> Use:
+    return used_together((one, other))

@@ -5,7 +5,7 @@ may. Without one the session of a signed-in member counts; to change something i
 """
 
 import hmac
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Annotated
 
 from fastapi import Depends, Request
@@ -28,6 +28,12 @@ def console_of(request: Request) -> Console:
     console = request.app.state.console
     assert isinstance(console, Console)
     return console
+
+
+async def _console(request: Request) -> Console:
+    # A coroutine, though it waits for nothing: a plain function is called in a thread, which costs more than some pages do
+    # (https://fastapi.tiangolo.com/async/#dependencies). So are all dependencies here.
+    return console_of(request)
 
 
 def address_of(request: HTTPConnection) -> str:
@@ -71,10 +77,10 @@ async def admin(actor: Annotated[Actor, Depends(caller)]) -> Actor:
     return actor
 
 
-def allowed(act: Act) -> Callable[[Actor], Actor]:
+def allowed(act: Act) -> Callable[[Actor], Awaitable[Actor]]:
     """A dependency that gives whoever may do it at all (see `accounts.roles`); how far, `covers` and `organisation_of` say."""
 
-    def check(actor: Caller) -> Actor:
+    async def check(actor: Caller) -> Actor:
         demand(actor, act)
         return actor
 
@@ -105,7 +111,7 @@ def _secret(request: Request) -> str:
     return next((request.headers[name] for name in HEADERS if request.headers.get(name)), "")
 
 
-ConsoleOf = Annotated[Console, Depends(console_of)]
+ConsoleOf = Annotated[Console, Depends(_console)]
 AnyCaller = Annotated[Actor | ApiKey, Depends(any_caller)]
 Caller = Annotated[Actor, Depends(caller)]
 Master = Annotated[Actor, Depends(master)]

@@ -8,7 +8,6 @@ nothing (https://cheatsheetseries.owasp.org/cheatsheets/Cross-Site_Request_Forge
 import asyncio
 import base64
 import hmac
-from collections import OrderedDict, deque
 from collections.abc import Callable
 from typing import TypeVar, overload
 
@@ -22,13 +21,13 @@ from trunkline.accounts.types import Actor, Member
 from trunkline.api.management.console import Console
 from trunkline.storage.people import member_of_email
 from trunkline.storage.sign_in import Session, find_session, note_failed, open_session, refresh_password
+from trunkline.storage.tries import Most, give_back_try, spent_try, take_try
 
 HOLDS_MS = 12 * 3_600_000
 TRIES = 10
 TRIES_WITHIN_MS = 60_000
 ACCOUNT_TRIES = 10
 ACCOUNT_TRIES_WITHIN_MS = 15 * 60_000
-MOST_COUNTED = 10_000
 HASHES_AT_ONCE = 2
 """Each takes 64 MiB and a core."""
 Found = TypeVar("Found")
@@ -54,49 +53,25 @@ class Reader(msgspec.Struct, frozen=True):
 NOBODY = Reader()
 
 
-class Tries:
-    """How often something failed of late, by name; the newest of so many names. Lives as long as the app."""
-
-    def __init__(self, most: int, within_ms: int) -> None:
-        self._most = most
-        self._within_ms = within_ms
-        self._failed: OrderedDict[str, deque[float]] = OrderedDict()
-
-    def are_over(self, name: str, now_ms: float) -> bool:
-        failed = self._failed.get(name)
-        return failed is not None and len(failed) == self._most and now_ms - failed[0] < self._within_ms
-
-    def note(self, name: str, now_ms: float) -> None:
-        self._failed.setdefault(name, deque(maxlen=self._most)).append(now_ms)
-        self._failed.move_to_end(name)
-        while len(self._failed) > MOST_COUNTED:
-            self._failed.popitem(last=False)
-
-    def forget(self, name: str) -> None:
-        self._failed.pop(name, None)
-
-
 class Doorkeeper:
-    """Lets people in, and counts who cannot show who they are, by address and by account. Lives as long as the app."""
+    """Lets people in, and counts who cannot show who they are, by address and by account, with all consoles of the store. Lives as long as the app."""
 
     def __init__(self) -> None:
-        self._by_address = Tries(TRIES, TRIES_WITHIN_MS)
-        self._by_account = Tries(ACCOUNT_TRIES, ACCOUNT_TRIES_WITHIN_MS)
         self._hashing = asyncio.Semaphore(HASHES_AT_ONCE)
 
     async def with_master_key(self, console: Console, key: str, address: str) -> str | None:
         """The cookie's value; None for a wrong key. Raises 429 where too much was wrong that came from the address."""
-        self._demand_tries_left(address, "", console.now_ms())
+        taken_ms = await _take(console, address)
         actor = master_actor(address)
         if not hmac.compare_digest(key.encode("utf-8", "surrogatepass"), console.master_key.encode()):
-            self._note_wrong(address, "", console.now_ms())
             await _write_failed(console, actor, "master_key")
             return None
+        await give_back_try(console.store, _of_address(console, address), (), taken_ms)
         return await new_session(console, actor, None, "master_key")
 
     async def with_password(self, console: Console, email: str, password: str, address: str) -> str | None:
         """The same with a member's password. An address of mail that is nobody's takes as long and says as little as a wrong password."""
-        self._demand_tries_left(address, email, console.now_ms())
+        await self.demand_tries_left(console, address, email)
         found = await member_of_email(console.store, email)
         member, hashed = found or (None, "")
         may_enter = member is not None and bool(hashed) and member.disabled_ms is None
@@ -104,7 +79,6 @@ class Doorkeeper:
         if member is None or not right:
             await _write_failed(console, actor_of(member, address) if member else None, "password")
             return None
-        self._by_account.forget(email)
         if is_outdated(hashed):
             newer = await self.hashed(password)
             await refresh_password(console.store, member.id, hashed, newer)
@@ -113,7 +87,6 @@ class Doorkeeper:
 
     async def shows(self, hashed: str, password: str, member: Member, address: str, console: Console) -> bool:
         """Whether a member who has signed in knows their password: counted as at signing in."""
-        self._demand_tries_left(address, member.email, console.now_ms())
         if await self._compare(console, hashed, password, address, member.email):
             return True
         await _write_failed(console, actor_of(member, address), "password")
@@ -123,43 +96,63 @@ class Doorkeeper:
         """To keep."""
         return await self._in_thread(lambda: hash_password(password))
 
-    def demand_tries_left(self, address: str, now_ms: float) -> None:
-        """Raises 429 where too much was wrong that came from the address."""
-        self._demand_tries_left(address, "", now_ms)
+    async def demand_tries_left(self, console: Console, address: str, email: str = "") -> None:
+        """Raises 429 where too much was wrong that came from the address, or for the account."""
+        _refuse(
+            console, await spent_try(console.store, _counted(console, address, email), int(console.now_ms())), email
+        )
 
-    def note_wrong(self, address: str, now_ms: float) -> None:
+    async def note_wrong(self, console: Console, address: str) -> None:
         """A link or an answer of another provider that did not hold."""
-        self._by_address.note(address, now_ms)
+        await take_try(console.store, _counted(console, address), int(console.now_ms()))
 
     async def _compare(
         self, console: Console, hashed: str, password: str, address: str, email: str, *, may_enter: bool = True
     ) -> bool:
-        """Whether the password fits. Who asks many at once waits here: so what was wrong meanwhile counts before each."""
+        """Whether the password fits. The try is counted before: who asks many at once, here and elsewhere, has no more than one after the other."""
         async with self._hashing:
-            self._demand_tries_left(address, email, console.now_ms())
-            right = False
-            try:
-                right = await asyncio.to_thread(fits, hashed or NOBODYS, password) and may_enter
-            finally:
-                # Of a caller who leaves too: the comparison goes on.
-                if not right:
-                    self._note_wrong(address, email, console.now_ms())
+            taken_ms = await _take(console, address, email)
+            right = await asyncio.to_thread(fits, hashed or NOBODYS, password) and may_enter
+            if right:
+                of_account = _of_account(console, email)
+                await give_back_try(console.store, _of_address(console, address), (of_account,), taken_ms)
             return right
 
     async def _in_thread(self, work: Callable[[], Found]) -> Found:
         async with self._hashing:
             return await asyncio.to_thread(work)
 
-    def _demand_tries_left(self, address: str, email: str, now_ms: float) -> None:
-        if self._by_address.are_over(address, now_ms):
-            raise HTTPException(429, "Too much was wrong that came from your address; wait a minute.")
-        if email and self._by_account.are_over(email, now_ms):
-            raise HTTPException(429, "Too many wrong passwords for this account; wait a quarter of an hour.")
 
-    def _note_wrong(self, address: str, email: str, now_ms: float) -> None:
-        self._by_address.note(address, now_ms)
-        if email:
-            self._by_account.note(email, now_ms)
+async def _take(console: Console, address: str, email: str = "") -> int:
+    """Count a try; when. Raises 429 where there are none left."""
+    now_ms = int(console.now_ms())
+    _refuse(console, await take_try(console.store, _counted(console, address, email), now_ms), email)
+    return now_ms
+
+
+def _refuse(console: Console, spent: Most | None, email: str) -> None:
+    if spent is None:
+        return
+    if email and spent == _of_account(console, email):
+        raise HTTPException(429, "Too many wrong passwords for this account; wait a quarter of an hour.")
+    raise HTTPException(429, "Too much was wrong that came from your address; wait a minute.")
+
+
+def _counted(console: Console, address: str, email: str = "") -> tuple[Most, ...]:
+    of_address = _of_address(console, address)
+    return (of_address, _of_account(console, email)) if email else (of_address,)
+
+
+def _of_address(console: Console, address: str) -> Most:
+    return Most(_hash(console, f"address:{address}"), TRIES, TRIES_WITHIN_MS)
+
+
+def _of_account(console: Console, email: str) -> Most:
+    return Most(_hash(console, f"account:{email}"), ACCOUNT_TRIES, ACCOUNT_TRIES_WITHIN_MS)
+
+
+def _hash(console: Console, name: str) -> str:
+    return hmac.digest(console.pepper, f"tries:{name}".encode("utf-8", "surrogatepass"), "sha256").hex()[:32]
 
 
 async def _write_failed(console: Console, actor: Actor | None, way: str) -> None:

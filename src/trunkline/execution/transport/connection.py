@@ -9,6 +9,7 @@ import asyncio
 import ssl
 import time
 from collections.abc import Callable
+from typing import Protocol
 
 import httptools
 
@@ -34,6 +35,28 @@ _PIECE_BYTES = 16 * 1024
 
 
 _FIRST_BYTE = ord("H")
+_EMPTY_LINE = b"\n\n"
+_CHUNK_END = b"\n\n\r\n"
+_SIZE_LINES = tuple([b"%x\r\n" % size for size in range(2048)])
+"""Of chunks as most servers write them: in small letters, without an extension. Longer chunks are parsed."""
+_SIZES = len(_SIZE_LINES)
+_LONGER_CHUNK_BYTES = 0x100 + 6
+"""From here on, framing included, a size has three digits."""
+
+
+class Taker(Protocol):
+    """Who waits for an answer without a task; most answers come whole, and need no `Exchange`."""
+
+    response: Exchange | None
+    """Set where the answer does not come whole: then it comes there."""
+
+    def take(self, data: bytes, start: int) -> None:
+        """A whole answer with status 200, whose body starts there. The connection may serve another by now."""
+        ...
+
+    def ended(self) -> None:
+        """`response` has ended or broken, or is more than may wait."""
+        ...
 
 
 class _RefusedByUsError(ValueError):
@@ -46,6 +69,7 @@ class Connection(asyncio.Protocol):
     __slots__ = (
         "_answer_parts",
         "_armed_at",
+        "_at_chunk",
         "_chunked",
         "_complete",
         "_exchange",
@@ -66,6 +90,7 @@ class Connection(asyncio.Protocol):
         "_read_at",
         "_reading_paused",
         "_skip_body",
+        "_taker",
         "_timer",
         "_tls",
         "_total_at",
@@ -101,6 +126,8 @@ class Connection(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
         self._tls = False
         self._exchange: Exchange | None = None
+        self._taker: Taker | None = None
+        """Of the answer under way, while nothing of it has come."""
         self._first_byte_s = 0.0
         self._total_at = 0.0
         self._waiting_since = 0.0
@@ -128,6 +155,7 @@ class Connection(asyncio.Protocol):
     def _reset_answer(self) -> None:
         self._headers: list[tuple[bytes, bytes]] = []
         self._chunked = False
+        self._at_chunk = False
         self._head_bytes = 0
         self._quiet_bytes = 0
         self._held_bytes = 0
@@ -151,8 +179,10 @@ class Connection(asyncio.Protocol):
         loop = self.loop
         now = loop.time()
         # The loop's own clock, but uvloop tells that one in whole milliseconds.
-        exchange = Exchange(self, self._parts, time.monotonic(), request.idle_s)
-        self._expect(exchange, now, request.first_byte_s, total_at)
+        exchange = Exchange(self, self._parts, time.monotonic(), request.idle_s, self.uses > 0)
+        self._first_byte_s, self._total_at = request.first_byte_s, total_at
+        self._expect(now, self._soonest(now, request.idle_s))
+        self._exchange = exchange
         self._skip_body = request.method == b"HEAD"
         body = request.body
         if len(body) <= _SLICE_BYTES:
@@ -163,26 +193,39 @@ class Connection(asyncio.Protocol):
         self._send_more()
         return exchange
 
-    def begin_plainly(
-        self, request: bytes, first_byte_s: float, idle_s: float, total_at: float, on_end: Callable[[], None]
-    ) -> Exchange:
-        """The same for a whole request in bytes, head and short body; `on_end` as in `Exchange`."""
+    def begin_plainly(self, request: bytes, now: float, total_s: float, taker: Taker) -> None:
+        """The same for a whole request in bytes, head and short body, whose one deadline is `total_s`."""
         assert self._transport is not None, "a connection is used only after it was made"
-        exchange = Exchange(self, self._parts, time.monotonic(), idle_s, on_end)
-        self._expect(exchange, self.loop.time(), first_byte_s, total_at)
+        self._taker = taker
+        self._first_byte_s, self._total_at = total_s, now + total_s
+        expiry_s = self._options.idle_expiry_s
+        self._expect(now, now + (total_s if total_s < expiry_s else expiry_s))
         self._transport.write(request)
+
+    def exchange(self) -> Exchange | None:
+        """What is under way. If it is for a `Taker`, that one hears of it as of an `Exchange` from now on."""
+        taker = self._taker
+        if taker is not None:
+            self._taker = None
+            exchange = self._exchange = Exchange(
+                self, self._parts, self._waiting_since, self._first_byte_s, self.uses > 1, taker.ended
+            )
+            taker.response = exchange
+        return self._exchange
+
+    def whole(self, data: bytes, start: int) -> Exchange:
+        """An answer that was taken whole, for somebody who looks at it closely. To be called before the connection serves another."""
+        exchange = Exchange(self, self._parts, self._waiting_since, self._first_byte_s, self.uses > 1)
+        exchange.take_whole(data, start)
         return exchange
 
-    def _expect(self, exchange: Exchange, now: float, first_byte_s: float, total_at: float) -> None:
+    def _expect(self, now: float, soonest: float) -> None:
+        """`soonest`: no deadline of the exchange is before that."""
         if self._is_used:
             self._reset_answer()
             self._is_used = False
         self.uses += 1
-        self._exchange = exchange
-        self._first_byte_s = first_byte_s
-        self._total_at = total_at
         self._waiting_since = now
-        soonest = self._soonest(now, exchange.idle_s)
         if self._timer is None or self._armed_at > soonest:
             self._arm(soonest)
 
@@ -202,7 +245,7 @@ class Connection(asyncio.Protocol):
 
     def give_up(self, error: TransportError) -> None:
         """End the running exchange with `error` and close at once. What had come of the body can still be read."""
-        exchange = self._exchange
+        exchange = self.exchange()
         self._exchange = None
         self.close()
         if exchange is not None:
@@ -244,7 +287,7 @@ class Connection(asyncio.Protocol):
     def _look(self) -> None:
         self._timer = None
         now = self.loop.time()
-        exchange = self._exchange
+        exchange = self.exchange()
         due = self._due()
         if now >= due and exchange is None:
             self.close()
@@ -295,19 +338,26 @@ class Connection(asyncio.Protocol):
         self._tls = transport.get_extra_info("ssl_object") is not None
 
     def data_received(self, data: bytes) -> None:
+        taker = self._taker
+        if taker is not None and self._is_taken(taker, data):
+            return
         exchange, parser = self._exchange, self._parser
         if exchange is None or parser is None:
             # Not asked for: a farewell such as 408, or an answer too many. Either way it belongs to no request.
             self.close()
             return
-        self._read_at = self.loop.time()
-        if exchange.on_end is not None and not self._is_used:
-            whole = self._whole or WholeAnswers()
-            start = whole.body_start(data, self._options.max_head_bytes)
-            self._whole = whole if start else None
-            if start:
-                self._take_whole(exchange, data, start)
+        if self._at_chunk and exchange.pass_on is not None and not self._parts:
+            # One chunk, whole and alone, as the events of streams come, is not parsed where it is passed on as it is: before and after it llhttp waits for one.
+            start = 4 if len(data) < _LONGER_CHUNK_BYTES else 5
+            size = len(data) - start - 2
+            if (
+                size < _SIZES
+                and data[:start] == _SIZE_LINES[size]
+                and exchange.pass_on(data, start, size, time.monotonic())
+            ):
+                self._read_at = self.loop.time()
                 return
+        self._read_at = self.loop.time()
         self._is_used = True
         if not self._head_bytes and data[0] != _FIRST_BYTE:
             # llhttp would pass over line ends and take RTSP too.
@@ -322,19 +372,35 @@ class Connection(asyncio.Protocol):
         if self._complete:
             self._finish(exchange, data)
         elif exchange.take is not None:
+            if exchange.pass_on is not None:
+                self._at_chunk = self._ends_with_chunk(data)
             exchange.deliver(exchange.take)
         elif exchange.headed:
             self._hold_back(len(data))
             if exchange.on_end is None or self._reading_paused:
                 exchange.wake()
 
-    def _take_whole(self, exchange: Exchange, data: bytes, start: int) -> None:
-        """An ordinary answer that came in one read."""
-        self._exchange = None
+    def _is_taken(self, taker: Taker, data: bytes) -> bool:
+        """An ordinary answer that came in one read. Any other goes into an `Exchange`."""
+        whole = self._whole or WholeAnswers()
+        start = whole.body_start(data, self._options.max_head_bytes)
+        if not start:
+            self._whole = None
+            self.exchange()
+            return False
+        self._whole = whole
+        self._taker = None
         if self._tls and self.uses == 1:
             self._keep_tls_session()
         self._free(self)
-        exchange.take_whole(data, start)
+        taker.take(data, start)
+        return True
+
+    def _ends_with_chunk(self, data: bytes) -> bool:
+        """Whether llhttp waits for the size of a chunk. No line of framing ends in three line ends: so the piece that ends before the last of them was the
+        last of its chunk, and nothing but that end has come behind it."""
+        parts = self._parts
+        return bool(parts) and parts[-1].endswith(_EMPTY_LINE) and data.endswith(_CHUNK_END)
 
     def _parse_in_pieces(self, exchange: Exchange, parser: httptools.HttpResponseParser, data: bytes) -> None:
         """So that the limits, which are looked at after a piece, hold however the socket cuts the bytes."""
@@ -418,7 +484,7 @@ class Connection(asyncio.Protocol):
             tls.context.keep_session(tls)
 
     def eof_received(self) -> None:
-        exchange = self._exchange
+        exchange = self.exchange()
         if exchange is not None and exchange.headed and self._until_close and self._said_farewell():
             self._answer_parts = len(self._parts)
             self._finish(exchange, b"")
@@ -437,7 +503,7 @@ class Connection(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.lost = True
-        if self._exchange is not None:
+        if self.exchange() is not None:
             self._break_off(f"the connection broke ({type(exc).__name__})" if exc else "the connection was closed")
         self._cancel_timer()
         self._transport = None

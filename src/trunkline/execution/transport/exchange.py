@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from trunkline.errors import TransportError
 from trunkline.execution.transport.response_head import headers_of
-from trunkline.execution.transport.types import Malformed, Reset, Take
+from trunkline.execution.transport.types import Malformed, PassOn, Reset, Take
 
 if TYPE_CHECKING:
     from trunkline.execution.transport.connection import Connection
@@ -26,6 +26,7 @@ class Exchange:
         "headed",
         "headers",
         "on_end",
+        "pass_on",
         "raw_head",
         "reused",
         "sent_at",
@@ -40,12 +41,13 @@ class Exchange:
         parts: list[bytes],
         sent_at: float,
         idle_s: float,
+        reused: bool,
         on_end: Callable[[], None] | None = None,
     ) -> None:
         """`on_end` is told once, when the answer has ended or broken, or is more than may wait: then nobody has to wait for it in a task."""
         self.status = 0
         self.headers: list[tuple[bytes, bytes]] = []
-        self.reused = connection.uses > 0
+        self.reused = reused
         self.sent_at = sent_at
         self.headed = False
         self.ended = False
@@ -59,6 +61,8 @@ class Exchange:
         self._held: asyncio.Future[None] | None = None
         self.take: Take | None = None
         """Whom every piece of the body is handed to as it comes, while `pump` runs."""
+        self.pass_on: PassOn | None = None
+        """Asked first, while `pump` runs, where a read is one chunk."""
         self.on_end = on_end
         self.raw_head = b""
         """Of an answer that came whole: `headers` are made of it where `head` is asked for."""
@@ -129,7 +133,7 @@ class Exchange:
             self.abort()
             raise
         finally:
-            self.take = None
+            self.take = self.pass_on = None
         if self._error is not None:
             raise self._error
 

@@ -56,6 +56,10 @@ class Pool:
             connection.close()
         return None
 
+    def give_back(self, connection: Connection) -> None:
+        """One that was taken just now, and not used."""
+        self.idle.append(connection)
+
     async def acquire(self, request: UpstreamRequest, total_at: float, *, fresh: bool = False) -> Connection:
         """A new connection; where their number is limited, the next that becomes free, unless it must be `fresh`."""
         started = self.loop.time()

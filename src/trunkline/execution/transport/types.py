@@ -92,6 +92,12 @@ Take = Callable[[bytes], "asyncio.Future[None] | None"]
 """Takes a piece of a body; gives what must be waited for before the next one, where there is something."""
 
 
+PassOn = Callable[[bytes, int, int, float], bool]
+"""Is shown a read that is one whole chunk of a body as HTTP/1.1 frames it, but for the line end behind its data, at which nobody has looked yet; where its
+data start and how long they are; and when it came, by `time.monotonic`. Tells whether it has taken it, which it may only where its data end with an empty line
+and that line end is there; else it is handed on as all else is."""
+
+
 class UpstreamResponse(Protocol):
     """An answer whose head has come. It must be read to its end, or `abort`ed: either gives the connection back or closes it."""
 

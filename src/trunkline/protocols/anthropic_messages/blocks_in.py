@@ -29,7 +29,7 @@ _replace = msgspec.structs.replace
 _NO_STATES: Mapping[str, bytes] = {}
 _SEARCH_RESULT = "web_search_tool_result"
 # Claude Code's first system block; noise to another vendor's prompt cache.
-_BILLING = "x-anthropic-billing-header:"
+BILLING = "x-anthropic-billing-header:"
 
 
 class _Found(msgspec.Struct):
@@ -110,7 +110,7 @@ class BlockReader:
 
     def _text(self, fields: Fields) -> Part | None:
         text = text_of(need(fields, "text"))
-        if text.startswith(_BILLING):
+        if text.startswith(BILLING):
             fields["text"] = msgspec.Raw(encode(text))
             return Opaque("billing_header", Carry(self._origin, msgspec.Raw(encode(fields))))
         fields.pop("type")

@@ -14,6 +14,8 @@ from trunkline.protocols.anthropic_messages.request_in import (
     fields_of_body,
     refuse_threads,
 )
+from trunkline.protocols.anthropic_messages.usual_in import size_of, usual_turns
+from trunkline.protocols.beside import Beside
 from trunkline.protocols.codec import CHAT, Peeked, RequestContext
 from trunkline.protocols.fields import REQUEST, word
 from trunkline.protocols.rawjson import UNREADABLE, Fields, is_null, join
@@ -62,34 +64,46 @@ def peek(body: bytes, context: RequestContext, vocabulary: frozenset[str]) -> Pe
     """What routing needs to know. Raises `InvalidParams` naming the field and the mend."""
     del context
     fields = fields_of_body(body)
+    facts = _beside.of(fields, vocabulary)
+    messages, system = fields.get("messages"), fields.get("system")
+    if messages is None or not _is_filled_list(messages):
+        raise InvalidParams("`messages` must be a list with at least one message.", param="messages")
+    turns = usual_turns(messages, system)
+    if turns is None:
+        size, modalities = measured(messages)
+        size += size_of_system(system)
+    else:
+        size, modalities = size_of(turns)
+    size += facts.prompt_bytes
+    return Peeked(fields, msgspec.structs.replace(facts, prompt_bytes=size, modalities=modalities), turns)
+
+
+def _facts_beside(fields: Fields, vocabulary: frozenset[str]) -> RequestFacts:
+    """Of all but the conversation."""
     refuse_threads(fields)
     asked = _asked(fields)
     if not asked.model:
         raise InvalidParams("`model` is missing: name one, for example `anthropic/claude-sonnet-4.5`.", param="model")
-    messages = fields.get("messages")
-    if messages is None or not _is_filled_list(messages):
-        raise InvalidParams("`messages` must be a list with at least one message.", param="messages")
-    size, modalities = measured(messages)
-    size += sum(len(fields[name]) for name in ("tools", "output_config") if name in fields)
     wishes = wishes_of(fields)
     said = _said(fields, asked)
     names = [name for attribute, name in _WORDS.items() if said.get(attribute)]
     extras = [name for name in fields if name not in _KNOWN]
-    facts = RequestFacts(
+    return RequestFacts(
         protocol=NAME,
         model=asked.model,
         stream=bool(asked.stream),
-        prompt_bytes=size + size_of_system(fields.get("system")),
+        prompt_bytes=sum(len(fields[name]) for name in ("tools", "output_config") if name in fields),
         max_output_tokens=asked.max_tokens,
         parameters=tuple(name for name in (*names, *extras) if name in vocabulary),
-        modalities=modalities,
         needs=_needs(said, asked),
         stop=tuple(word for word in asked.stop_sequences or () if word),
         require_parameters=wishes.require_parameters,
         include_cost=wishes.include_cost,
         wish=wishes.wish,
     )
-    return Peeked(fields, facts)
+
+
+_beside = Beside(frozenset({"messages", "system"}), _facts_beside)
 
 
 def _asked(fields: Fields) -> _Asked:

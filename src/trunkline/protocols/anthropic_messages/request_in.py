@@ -14,7 +14,9 @@ from trunkline.ir.request import Format, Reasoning, Request, ToolChoice
 from trunkline.protocols.anthropic_messages import NAME
 from trunkline.protocols.anthropic_messages.blocks_in import BlockReader
 from trunkline.protocols.anthropic_messages.tools_in import read_tools
+from trunkline.protocols.anthropic_messages.usual_in import usual_turns
 from trunkline.protocols.anthropic_messages.wire import fields_of, items_of, take, take_cache, text_of
+from trunkline.protocols.beside import Beside
 from trunkline.protocols.carry import carry
 from trunkline.protocols.codec import RequestContext
 from trunkline.protocols.rawjson import UNREADABLE, Fields, join, split
@@ -56,21 +58,41 @@ _CHOICES = {"auto": "auto", "any": "required", "tool": "required", "none": "none
 
 def read_request(body: bytes, context: RequestContext) -> Request:
     """The request. `max_tokens` may be absent, since counting tokens needs none, and an offer has its own."""
-    fields = fields_of_body(body)
+    peeked = context.peeked
+    fields = fields_of_body(body) if peeked is None else peeked.fields
+    request = _beside.of(fields)
+    turns = _usual(fields) if peeked is None else peeked.turns
+    if turns is None:
+        turns = _turns({name: fields[name] for name in ("system", "messages") if name in fields}, context)
+    return msgspec.structs.replace(request, turns=turns)
+
+
+def _usual(fields: Fields) -> tuple[Turn, ...] | None:
+    return usual_turns(fields["messages"], fields.get("system")) if "messages" in fields else None
+
+
+def _turns(fields: Fields, context: RequestContext) -> tuple[Turn, ...]:
+    blocks = BlockReader(NAME, context.secret, context.states)
+    return (*_system(fields, blocks), *_messages(fields, blocks))
+
+
+def _read_beside(fields: Fields) -> Request:
+    """All but the conversation."""
     refuse_threads(fields)
     for name in GATEWAY_KEYS:
         fields.pop(name, None)
-    blocks = BlockReader(NAME, context.secret, context.states)
     said: dict[str, Any] = {}
     model = _read(fields, "model", text_of, "a text")
     if not model:
         raise InvalidParams("`model` is missing: name one, for example `anthropic/claude-sonnet-4.5`.", param="model")
-    turns = (*_system(fields, blocks), *_messages(fields, blocks))
     _read_numbers(fields, said)
     _read_words(fields, said)
     _read_tools(fields, said)
     _read_reasoning_and_format(fields, said)
-    return Request(origin=NAME, model=model, turns=turns, extras=fields, **said)
+    return Request(origin=NAME, model=model, turns=(), extras=fields, **said)
+
+
+_beside = Beside(frozenset({"system", "messages"}), _read_beside)
 
 
 def fields_of_body(body: bytes) -> Fields:

@@ -17,7 +17,7 @@ from trunkline.protocols.anthropic_messages.errors import fault_of, status_of
 from trunkline.protocols.anthropic_messages.usage import merged, read_usage, service_tier
 from trunkline.protocols.anthropic_messages.wire import encode, fields_of, peek_text, take
 from trunkline.protocols.carry import carry, origin
-from trunkline.protocols.codec import Target
+from trunkline.protocols.codec import UNHEARD, Target
 from trunkline.protocols.rawjson import UNREADABLE, Fields, is_null, join
 from trunkline.protocols.sse import data_of
 
@@ -96,6 +96,9 @@ class Reader:
             return self._delta(found, found.delta, data)
         read = _READ.get(found.type)
         return read(self, found, data) if read is not None else []
+
+    def going_on(self, index: int) -> Callable[[str], object] | None:  # noqa: ARG002
+        return UNHEARD
 
     def end(self) -> list[Event]:
         """Nothing: what a stream of Messages owes, it says."""

@@ -38,11 +38,11 @@ _ONE_LINE = bytes.maketrans(b"\r\n", b"  ")
 _TTLS_S: Mapping[str, int] = {"5m": 300, "1h": 3600}
 
 
-class _CacheControl(msgspec.Struct):
+class CacheControl(msgspec.Struct):
     ttl: str | None = None
 
 
-_cache_control = msgspec.json.Decoder(_CacheControl | None).decode
+_cache_control = msgspec.json.Decoder(CacheControl | None).decode
 
 
 def take(fields: Fields, name: str) -> msgspec.Raw | None:
@@ -75,7 +75,11 @@ def take_cache(fields: Fields) -> CacheMark | None:
     """`cache_control`, which is taken out (https://platform.claude.com/docs/en/build-with-claude/prompt-caching#1-hour-cache-duration)."""
     value = fields.pop("cache_control", None)
     mark = None if value is None else _cache_control(value)
-    return None if mark is None else CacheMark(_TTLS_S.get(mark.ttl or "5m", 300))
+    return None if mark is None else mark_of(mark)
+
+
+def mark_of(mark: CacheControl) -> CacheMark:
+    return CacheMark(_TTLS_S.get(mark.ttl or "5m", 300))
 
 
 def cache_control(mark: CacheMark) -> dict[str, str]:

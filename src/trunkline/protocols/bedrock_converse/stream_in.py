@@ -140,6 +140,10 @@ class Reader:
             return [Failed(Fault(found.error.message, type=found.exception), status_of(found.exception))]
         return []
 
+    def going_on(self, index: int) -> None:  # noqa: ARG002
+        """Its frames are of another kind."""
+        return
+
     def end(self) -> list[Event]:
         """Nothing: what the stream owes, it says."""
         return []

@@ -6,15 +6,17 @@ Sizes and kinds are taken off typed contents, which costs a third of reading the
 import msgspec
 
 from trunkline.ir.facts import RequestFacts
+from trunkline.protocols.beside import Beside
 from trunkline.protocols.carry import SEALED
 from trunkline.protocols.codec import Peeked, RequestContext
 from trunkline.protocols.facts import bytes_of, facts_of
 from trunkline.protocols.gemini.names import kind_of
 from trunkline.protocols.gemini.parts_in import outcome
-from trunkline.protocols.gemini.request_in import keys, request_of, request_without_contents
+from trunkline.protocols.gemini.request_in import CONVERSATION, keys, request_of, request_without_contents
+from trunkline.protocols.gemini.usual_in import size_of, usual_turns
 from trunkline.protocols.gemini.wire import NULL, camel, spelled
 from trunkline.protocols.rawjson import UNREADABLE, Fields
-from trunkline.protocols.wishes import NO_WISHES, wishes_of
+from trunkline.protocols.wishes import NO_WISHES, Wishes, wishes_of
 
 _replace = msgspec.structs.replace
 _OURS = f'"{SEALED}'.encode()
@@ -86,17 +88,39 @@ def peek(body: bytes, context: RequestContext, vocabulary: frozenset[str]) -> Pe
     """The facts. Raises `InvalidParams` where the request cannot be read."""
     fields = keys(body)
     wishes = wishes_of(fields)
-    facts = _usual(fields, context, vocabulary)
-    if facts is None:
-        facts = facts_of(request_of(dict(spelled(fields)), context), vocabulary)
-    if wishes is not NO_WISHES:
-        facts = _replace(
-            facts,
-            include_cost=wishes.include_cost,
-            require_parameters=wishes.require_parameters,
-            wish=wishes.wish,
-        )
-    return Peeked(fields, facts)
+    turns = usual_turns(fields)
+    if turns is not None:
+        facts = _with_size(_beside.of(fields, context.path_model, context.path_stream, vocabulary), *size_of(turns))
+        return Peeked(fields, facts if wishes is NO_WISHES else _wishing(facts, wishes), turns)
+    known = _usual(fields, context, vocabulary)
+    facts = facts_of(request_of(dict(spelled(fields)), context), vocabulary) if known is None else known
+    return Peeked(fields, facts if wishes is NO_WISHES else _wishing(facts, wishes))
+
+
+def _wishing(facts: RequestFacts, wishes: Wishes) -> RequestFacts:
+    return _replace(
+        facts,
+        include_cost=wishes.include_cost,
+        require_parameters=wishes.require_parameters,
+        wish=wishes.wish,
+    )
+
+
+def _facts_beside(
+    fields: Fields,
+    path_model: str,
+    path_stream: bool,
+    vocabulary: frozenset[str],
+) -> RequestFacts:
+    """Of all but the conversation."""
+    return facts_of(request_without_contents(fields, path_model, path_stream), vocabulary)
+
+
+_beside = Beside(CONVERSATION, _facts_beside)
+
+
+def _with_size(facts: RequestFacts, size: int, kinds: frozenset[str]) -> RequestFacts:
+    return _replace(facts, prompt_bytes=facts.prompt_bytes + size, modalities=facts.modalities | kinds)
 
 
 def _usual(fields: Fields, context: RequestContext, vocabulary: frozenset[str]) -> RequestFacts | None:
@@ -110,10 +134,10 @@ def _usual(fields: Fields, context: RequestContext, vocabulary: frozenset[str]) 
         return None
     if not contents or not all(part.is_usual for content in contents for part in content.parts):
         return None
-    facts = facts_of(request_without_contents(known, context), vocabulary)
+    facts = _facts_beside(known, context.path_model, context.path_stream, vocabulary)
     kinds: set[str] = set()
     size = sum(_size(part, kinds) for content in contents for part in content.parts)
-    return _replace(facts, prompt_bytes=facts.prompt_bytes + size, modalities=facts.modalities | kinds)
+    return _with_size(facts, size, frozenset(kinds))
 
 
 def _size(part: _Part, kinds: set[str]) -> int:

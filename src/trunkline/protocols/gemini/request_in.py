@@ -11,11 +11,13 @@ import msgspec
 from trunkline.errors import InvalidParams
 from trunkline.ir.parts import Role, Turn
 from trunkline.ir.request import Request
+from trunkline.protocols.beside import Beside
 from trunkline.protocols.carry import carry
 from trunkline.protocols.codec import RequestContext
 from trunkline.protocols.gemini.config_in import read_config, read_tool_config, read_tools
 from trunkline.protocols.gemini.names import NAME
 from trunkline.protocols.gemini.parts_in import HistoryReader
+from trunkline.protocols.gemini.usual_in import usual_turns
 from trunkline.protocols.gemini.wire import (
     NULL,
     TEXT,
@@ -34,6 +36,7 @@ _ROLES: dict[str | None, Role] = {
     None: "user", "": "user", "user": "user", "model": "assistant", "assistant": "assistant",
     "function": "user", "tool": "user", "system": "system",
 }  # fmt: skip
+CONVERSATION = frozenset({"contents", "systemInstruction", "system_instruction"})
 _FOR_US = frozenset(map(camel, GATEWAY_KEYS))
 _TIERS = {"standard": "default", "unspecified": "", "flex": "flex", "priority": "priority"}
 
@@ -50,7 +53,17 @@ _contents = msgspec.json.Decoder(list[_Content])
 
 def read_request(body: bytes, context: RequestContext) -> Request:
     """The request in canonical form."""
-    return request_of(top_level(body), context)
+    peeked = context.peeked
+    fields = keys(body) if peeked is None else peeked.fields
+    turns = usual_turns(fields) if peeked is None else peeked.turns
+    if turns is None:
+        return request_of(dict(spelled(fields)), context)
+    return msgspec.structs.replace(beside(fields, context), turns=turns)
+
+
+def beside(fields: Fields, context: RequestContext) -> Request:
+    """All but the conversation of a request, from the top level as it came."""
+    return _beside.of(fields, context.path_model, context.path_stream)
 
 
 def top_level(body: bytes) -> Fields:
@@ -73,11 +86,13 @@ def request_of(fields: Fields, context: RequestContext) -> Request:
     turns = system + _turns(fields.pop("contents", NULL), history)
     if not turns:
         raise invalid("contents", 'a list with at least one content: `[{"role": "user", "parts": [{"text": "..."}]}]`')
-    return msgspec.structs.replace(request_without_contents(fields, context), turns=turns)
+    request = request_without_contents(fields, context.path_model, context.path_stream)
+    return msgspec.structs.replace(request, turns=turns)
 
 
-def request_without_contents(fields: Fields, context: RequestContext) -> Request:
+def request_without_contents(fields: Fields, path_model: str, path_stream: bool) -> Request:
     """All but the conversation."""
+    fields = spelled(fields)
     said: dict[str, Any] = {}
     extras: Fields = {}
     config = take_object(fields, "generationConfig", "")
@@ -93,13 +108,16 @@ def request_without_contents(fields: Fields, context: RequestContext) -> Request
     extras |= {key: value for key, value in fields.items() if value != NULL and key not in _FOR_US}
     return Request(
         origin=NAME,
-        model=model_name(context.path_model or model),
+        model=model_name(path_model or model),
         turns=(),
         service_tier=_TIERS.get(tier, tier),
-        stream=context.path_stream,
+        stream=path_stream,
         extras=extras,
         **said,
     )
+
+
+_beside = Beside(CONVERSATION, request_without_contents)
 
 
 def model_name(path: str) -> str:

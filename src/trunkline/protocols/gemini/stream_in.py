@@ -4,7 +4,7 @@ Parts have no borders on this wire: a text goes on until a part of another kind 
 (https://ai.google.dev/gemini-api/docs/thought-signatures). Calls come whole. There is no event for the end: the connection ends.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import msgspec
 
@@ -65,6 +65,11 @@ class Reader:
             return list(self._events(CHUNK.decode(data)))
         except InvalidParams as error:
             raise msgspec.ValidationError(error.message) from None
+
+    def going_on(self, index: int) -> Callable[[str], object] | None:
+        found = next((one for one in self._candidates.values() if one.index == index and one.kind is not None), None)
+        # Citations are told by places in it.
+        return None if found is None else found.text.append
 
     def end(self) -> list[Event]:
         """What is still owed: parts of an answer that was cut, and its usage."""

@@ -67,7 +67,7 @@ class _Completion(msgspec.Struct):
 
 
 class _BriefMessage(msgspec.Struct, gc=False):
-    tool_calls: msgspec.Raw = msgspec.Raw(b"null")
+    tool_calls: None = None
 
 
 class _BriefChoice(msgspec.Struct, gc=False):
@@ -75,19 +75,27 @@ class _BriefChoice(msgspec.Struct, gc=False):
     message: _BriefMessage
 
 
-class _Brief(msgspec.Struct):
+class _Brief(msgspec.Struct, gc=False):
     id: str
-    choices: list[_BriefChoice]
+    choices: tuple[_BriefChoice]
     usage: msgspec.Raw
     service_tier: str | None = None
     error: None = None
+
+
+class Brief(msgspec.Struct, frozen=True, gc=False):
+    """What was seen of an ordinary answer. `usage` is an object with something in it."""
+
+    answer_id: str
+    finish_reason: str
+    usage: bytes
+    service_tier: str | None
 
 
 MAX_WORD = 128
 """Characters that are kept of a provider's ids and words."""
 _decoder = msgspec.json.Decoder(_Completion)
 _brief = msgspec.json.Decoder(_Brief)
-_NO_CALLS = msgspec.Raw(b"null")
 
 
 def read(body: bytes) -> Answer:
@@ -111,19 +119,16 @@ def read(body: bytes) -> Answer:
     )
 
 
-def read_briefly(body: bytes) -> Answer | None:
-    """The same of an ordinary answer that says what it used, so that its characters need no counting (they are 0); None for any other."""
+def read_briefly(body: bytes) -> Brief | None:
+    """Look at an ordinary answer: one choice, no calls of tools, and it says what it used, so that its characters need no counting. None for any other."""
     try:
         found = _brief.decode(body)
     except UNREADABLE:
         return None
-    choices, usage = found.choices, usage_of(found.usage)
-    if len(choices) != 1 or usage is None:
+    finish_reason, usage = found.choices[0].finish_reason, usage_of(found.usage)
+    if not finish_reason or usage is None:
         return None
-    choice = choices[0]
-    if not choice.finish_reason or choice.message.tool_calls != _NO_CALLS:
-        return None
-    return Answer(found.id[:MAX_WORD], choice.finish_reason[:MAX_WORD], usage, 0, True, found.service_tier, None)
+    return Brief(found.id[:MAX_WORD], finish_reason[:MAX_WORD], usage, found.service_tier)
 
 
 def put_cost(body: bytes, usage: bytes, cost: bytes, details: bytes) -> bytes:

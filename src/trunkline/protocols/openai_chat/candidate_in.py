@@ -78,6 +78,10 @@ class CandidateReader:
         if choice.finish_reason:
             self.finish(choice.finish_reason, choice.stop_reason or choice.matched_stop, events)
 
+    def is_saying(self, index: int) -> bool:
+        """Whether the open part is this one, of which nothing is kept; arguments of calls, and details, are."""
+        return self._kind is not None and self._current == index and not self._details
+
     def finish(self, word: str, stop_word: Any, events: list[Event]) -> None:
         """End all parts, and the candidate. A reason that comes twice counts once."""
         if self._finished:

@@ -10,12 +10,13 @@ import msgspec
 
 from trunkline.errors import InvalidParams
 from trunkline.ir.request import Format, Reasoning, Request, Tool
+from trunkline.protocols.beside import Beside
 from trunkline.protocols.codec import RequestContext
 from trunkline.protocols.openai_chat import NAME
-from trunkline.protocols.openai_chat.looking import FLAG, INTEGER, NUMBER, TEXT, Keys, begins
+from trunkline.protocols.openai_chat.looking import FLAG, INTEGER, NUMBER, TEXT, Keys, begins, is_null
 from trunkline.protocols.openai_chat.tools_in import is_legacy, read_choice, read_tools, read_web_search
 from trunkline.protocols.openai_chat.turns_in import read_turns, require_messages
-from trunkline.protocols.rawjson import UNREADABLE, join, split
+from trunkline.protocols.rawjson import UNREADABLE, Fields, join, split
 from trunkline.protocols.wishes import GATEWAY_KEYS, first_model
 
 _bias = msgspec.json.Decoder(dict[str, float])
@@ -24,17 +25,25 @@ _words = msgspec.json.Decoder(list[str])
 
 
 def read_request(body: bytes, context: RequestContext) -> Request:
-    keys = _keys(body)
+    fields = _fields(body) if context.peeked is None else context.peeked.fields
+    request = _beside.of(fields)
+    value = fields.get("messages")
+    messages = require_messages(None if value is None or is_null(value) else value)
+    return msgspec.structs.replace(request, turns=read_turns(messages, context))
+
+
+def _read_beside(fields: Fields) -> Request:
+    """All but the messages."""
+    keys = Keys(fields)
     model = keys.text("model") or first_model(keys.left)
     if not model:
         mend = "name one, for example `openai/o4-mini`. GET /api/v1/models lists them."
         raise InvalidParams(f"`model` is missing: {mend}", param="model")
-    messages = require_messages(keys.raw("messages"))
     tools = read_tools(keys)
     return Request(
         origin=NAME,
         model=model,
-        turns=read_turns(messages, context),
+        turns=(),
         tools=tools,
         tool_choice=read_choice(keys),
         parallel_tool_calls=_parallel(keys, tools),
@@ -68,9 +77,12 @@ def read_request(body: bytes, context: RequestContext) -> Request:
     )
 
 
-def _keys(body: bytes) -> Keys:
+_beside = Beside(frozenset({"messages"}), _read_beside)
+
+
+def _fields(body: bytes) -> Fields:
     try:
-        return Keys(split(body))
+        return split(body)
     except msgspec.ValidationError as error:
         raise InvalidParams("The body must be a JSON object.") from error
     except UNREADABLE as error:

@@ -1,5 +1,6 @@
 """A canonical request as a Chat Completions body. In: the request and the offer. Out: the bytes for it, losses, stop words that are ours to watch for."""
 
+from operator import attrgetter
 from typing import Any
 
 import msgspec
@@ -12,7 +13,7 @@ from trunkline.protocols.media import Blobs
 from trunkline.protocols.openai_chat import NAME
 from trunkline.protocols.openai_chat.parts_out import PartWriter, Wire, merged
 from trunkline.protocols.openai_chat.turns_out import write_turn
-from trunkline.protocols.settle import settle
+from trunkline.protocols.settle import settle, those_said
 from trunkline.protocols.tools import qualified
 
 _PLAIN = (
@@ -38,7 +39,7 @@ _PLAIN = (
     ("service_tier", "service_tier"),
 )
 """Attribute of `Request` -> its word here, where the value goes as it is."""
-_UNSAID: tuple[Any, ...] = (None, "", (), {})
+_values = attrgetter(*(attribute for attribute, _ in _PLAIN))
 _CUSTOM = "custom"
 
 
@@ -49,10 +50,8 @@ def write_request(request: Request, target: Target) -> UpstreamBody:
     writer = PartWriter(target, blobs, request.origin)
     body: Wire = {"model": target.upstream_model}
     body["messages"] = [message for turn in asked.turns for message in write_turn(turn, writer)]
-    for attribute, name in _PLAIN:
-        value = getattr(asked, attribute)
-        if value not in _UNSAID:
-            body[name] = value
+    for attribute, name in those_said(_PLAIN, _values(asked)):
+        body[name] = getattr(asked, attribute)
     if request.origin != NAME:
         _fit_foreign(body)
     _put_limit(body, asked, target)

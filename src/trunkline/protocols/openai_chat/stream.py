@@ -23,9 +23,12 @@ _TEXT = re.compile(rb'"(?:content|reasoning_content|reasoning)":"((?:[^"\\]|\\.)
 _PADDING = b'"obfuscation":"'
 _AFTER_PADDING = b'"}\n\n'
 _NO_EVENT = b"\0"
+_QUOTE = ord('"')
 _BACKSLASH = ord("\\")
+_CHUNK_END = b"\r\n"
 _MAX_TRIES = 32
 _TOOL_CALLS = b'"tool_calls"'
+_NO_TOOL_CALLS = b'"tool_calls":null'
 _TELLING = re.compile(rb'"(?:usage"\s*:\s*\{|error"\s*:\s*[^n\s]|finish_reason"\s*:\s*")|\[DONE\]')
 
 
@@ -83,47 +86,69 @@ class Envelope:
     but that text: three comparisons instead of a search or a decoder. https://platform.openai.com/docs/api-reference/chat-streaming (`obfuscation`).
     """
 
-    __slots__ = ("_head", "_padded", "_tail", "_tries")
+    __slots__ = ("_end", "_fixed_bytes", "_head", "_head_bytes", "_padded", "_tail", "_tries")
 
     def __init__(self) -> None:
+        self._end = b""
+        """The tail, and the line end behind a chunk."""
+        self._fixed_bytes = self._head_bytes = 0
         self._head = _NO_EVENT
         self._tail = b""
         self._padded = False
         self._tries = 0
 
-    def text_bytes(self, block: bytes) -> int:
-        """The size of the text in a whole event of this form; -1 for anything else."""
+    def text_bytes_in_chunk(self, chunk: bytes, at: int, size: int) -> int:
+        """The same for one event, `size` bytes from there on, where a chunk of HTTP/1.1 ends behind it. Slices take half the time of a search."""
+        text_bytes = size - self._fixed_bytes
+        text = at + self._head_bytes
+        end = text + text_bytes
+        if text_bytes < 0 or chunk[at:text] != self._head:
+            return -1
+        if self._padded:
+            return self.text_bytes(chunk, at, at + size) if chunk[at + size :] == _CHUNK_END else -1
+        if chunk[end:] != self._end or chunk[end - 1] == _BACKSLASH or _QUOTE in chunk[text:end]:
+            return -1
+        return text_bytes
+
+    def text_bytes(self, data: bytes, at: int, stop: int) -> int:
+        """The size of the texts in whole events of this form, which stand there; -1 where anything else does."""
         head, tail = self._head, self._tail
-        if not block.startswith(head):
-            return -1
-        start = len(head)
-        end = block.find(b'"', start)
-        if not block.startswith(tail, end) or block[end - 1] == _BACKSLASH:
-            return -1
-        after = end + len(tail)
-        if after == len(block):
-            return end - start
-        if (
-            self._padded
-            and block.endswith(_AFTER_PADDING)
-            and block.find(b'"', after) == len(block) - len(_AFTER_PADDING)
-        ):
-            return end - start
-        return -1
+        total = 0
+        while at < stop:
+            if not data.startswith(head, at):
+                return -1
+            start = at + len(head)
+            end = data.find(b'"', start)
+            if not data.startswith(tail, end) or data[end - 1] == _BACKSLASH:
+                return -1
+            total += end - start
+            at = end + len(tail)
+            if self._padded:
+                at = data.find(b'"', at)
+                if not data.startswith(_AFTER_PADDING, at):
+                    return -1
+                at += len(_AFTER_PADDING)
+        return total if at == stop else -1
 
     def learn(self, block: bytes) -> None:
         """Take a plain event as the pattern. A stream whose events differ is not tried for ever."""
         if self._tries >= _MAX_TRIES:
             return
         self._tries += 1
-        found = _TEXT.search(block)
-        if found is None or block.find(b"\n\n") != len(block) - 2:
+        # The last of several that came together.
+        one = block[block.rfind(b"\n\n", 0, -2) + 2 :] if block.find(b"\n\n") != len(block) - 2 else block
+        found = _TEXT.search(one)
+        # What comes of a tool call is needed as it is, though the next piece of it may look the same.
+        if found is None or (_TOOL_CALLS in one and _NO_TOOL_CALLS not in one):
             return
-        rest = block[found.end() - 1 :]
+        rest = one[found.end() - 1 :]
         padding = rest.rfind(_PADDING)
-        self._head = block[: found.start(1)]
+        self._head = one[: found.start(1)]
         self._padded = padding >= 0
         self._tail = rest[: padding + len(_PADDING)] if self._padded else rest
+        self._end = self._tail + _CHUNK_END
+        self._head_bytes = len(self._head)
+        self._fixed_bytes = len(self._head) + len(self._tail)
 
 
 class StreamObserver:

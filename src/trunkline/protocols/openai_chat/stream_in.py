@@ -3,13 +3,14 @@
 Chat has no marks for where a part begins and ends: one begins with its first piece, and ends when one of another kind does, or its candidate.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
 
 from trunkline.ir.events import Event, Failed, Start, UsageSeen
 from trunkline.ir.parts import Citation
-from trunkline.protocols.codec import Target
+from trunkline.protocols.codec import UNHEARD, Target
 from trunkline.protocols.openai_chat.candidate_in import CandidateReader
 from trunkline.protocols.openai_chat.errors import read_fault, read_stream_fault
 from trunkline.protocols.openai_chat.usage_both import read_usage
@@ -42,6 +43,9 @@ class ChatReader:
         if not data or data.isspace():
             return []
         return self.take(decoder.decode(data), data)
+
+    def going_on(self, index: int) -> Callable[[str], object] | None:
+        return UNHEARD if any(one.is_saying(index) for one in self._candidates.values()) else None
 
     def end(self) -> list[Event]:
         """Nothing is owed: what has not ended by now was cut."""

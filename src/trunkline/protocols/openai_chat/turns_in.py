@@ -17,6 +17,7 @@ from trunkline.protocols.openai_chat import NAME
 from trunkline.protocols.openai_chat.details import carry_of, text_of, unsealed
 from trunkline.protocols.openai_chat.looking import OBJECTS, TEXT, Keys, begins, is_null
 from trunkline.protocols.openai_chat.parts_in import read_content
+from trunkline.protocols.openai_chat.usual_in import usual_turns
 from trunkline.protocols.rawjson import UNREADABLE, Fields
 
 _replace = msgspec.structs.replace
@@ -36,6 +37,9 @@ class _Called(msgspec.Struct, frozen=True):
 
 def read_turns(messages: msgspec.Raw, context: RequestContext) -> tuple[Turn, ...]:
     """Raises `InvalidParams` naming the message and the key that is wrong."""
+    usual = usual_turns(messages)
+    if usual is not None:
+        return usual
     found = Keys({}).decoded("messages", messages, OBJECTS)
     reading = _Reading(context)
     return tuple(reading.turn(Keys(message, f"messages[{at}]")) for at, message in enumerate(found))

@@ -12,6 +12,9 @@ _BLOCKS = "\n\n"
 
 def write_turn(turn: Turn, writer: PartWriter) -> list[Wire]:
     """One message, or several where a turn has results of tools."""
+    plain = _text_alone(turn)
+    if plain is not None:
+        return [{"role": turn.role, "content": plain}]
     if turn.role == "assistant":
         return [_assistant(turn, writer)]
     results = [part for part in turn.parts if isinstance(part, ToolResult)]
@@ -20,6 +23,14 @@ def write_turn(turn: Turn, writer: PartWriter) -> list[Wire]:
     if rest or not results:
         messages.append(_plain(turn, rest, writer))
     return messages
+
+
+def _text_alone(turn: Turn) -> str | None:
+    """The text of a turn that is nothing else, as most are."""
+    if len(turn.parts) != 1 or turn.carry is not None or turn.name:
+        return None
+    part = turn.parts[0]
+    return part.text if type(part) is Text and part.carry is None and part.cache is None else None
 
 
 def _plain(turn: Turn, parts: Sequence[Part], writer: PartWriter) -> Wire:

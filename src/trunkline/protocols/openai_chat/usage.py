@@ -72,6 +72,7 @@ class _Usual(msgspec.Struct, gc=False):
     num_search_queries: Count = 0
 
 
+_KEY = b'"usage":'
 _usual = msgspec.json.Decoder(_Usual)
 _decoder = msgspec.json.Decoder(_Usage)
 _NO_INPUT, _NO_OUTPUT = _InputDetails(), _OutputDetails()
@@ -171,7 +172,15 @@ def put_cost(text: bytes, usage: bytes, cost: bytes, details: bytes) -> bytes | 
 
     None where it has to be taken apart for that: a usage that has a cost already (OpenRouter's), or stands there twice (Groq's).
     """
-    return None if b'"cost' in usage else put_into(text, usage, b'"cost":%b,"cost_details":%b' % (cost, details))
+    if b'"cost' in usage:
+        return None
+    at = text.rfind(_KEY)
+    start = at + len(_KEY) + (1 if text.startswith(b" ", at + len(_KEY)) else 0)
+    if at < 0 or not text.startswith(usage, start) or text.find(_KEY, 0, at) >= 0:
+        return put_into(text, usage, b"".join((b'"cost":', cost, b',"cost_details":', details)))
+    # The one place with that key: most write it so, and a short word is sooner found than a long object.
+    end = start + len(usage) - 1
+    return b"".join((text[:end], b',"cost":', cost, b',"cost_details":', details, text[end:]))
 
 
 def with_cost(usage: bytes, cost: bytes, details: bytes) -> bytes:

@@ -68,7 +68,7 @@ def begun(head: Wire) -> Wire:
     return {**head, "status": "in_progress", "error": None, "incomplete_details": None, "output": [], "usage": None}
 
 
-def ended(head: Wire, status: str, reason: str, output: list[msgspec.Raw], usage: UsageSeen | None, bill: Bill) -> Wire:
+def ended(head: Wire, status: str, reason: str, output: list[Any], usage: UsageSeen | None, bill: Bill) -> Wire:
     """A response that has its end; `reason` where it is incomplete."""
     wire: Wire = {
         **head,

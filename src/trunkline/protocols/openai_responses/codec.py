@@ -16,6 +16,7 @@ from trunkline.protocols.openai_responses.resume import resume
 from trunkline.protocols.openai_responses.stream_in import StreamReader
 from trunkline.protocols.openai_responses.stream_out import StreamWriter
 from trunkline.protocols.openai_responses.usage import read_usage, write_usage
+from trunkline.protocols.openai_responses.usual_out import usual_body
 
 __all__ = [
     "NAME", "error_body", "keepalive", "peek", "read_fault", "read_request", "read_response", "read_usage", "resume", "stream_reader", "stream_writer",
@@ -35,6 +36,9 @@ def stream_writer(context: AnswerContext) -> StreamWriter:
 
 def write_response(response: Response, context: AnswerContext, bill: Bill) -> bytes:
     """The body: what a stream of the same answer would end with."""
+    usual = usual_body(response, context, bill)
+    if usual is not None:
+        return usual
     writer = StreamWriter(context)
     for event in unfold(response):
         writer.feed(event)

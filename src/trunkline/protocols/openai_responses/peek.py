@@ -7,10 +7,19 @@ import msgspec
 
 from trunkline.errors import InvalidParams
 from trunkline.ir.facts import RequestFacts
+from trunkline.protocols.beside import Beside
 from trunkline.protocols.codec import RESPONSES, Peeked, RequestContext
 from trunkline.protocols.openai_responses.measure import measured
-from trunkline.protocols.openai_responses.request_in import ENCRYPTED, LOGPROBS, Asked, asked_of, fields_of
-from trunkline.protocols.openai_responses.tools_in import added_tools
+from trunkline.protocols.openai_responses.request_in import (
+    CONVERSATION,
+    ENCRYPTED,
+    LOGPROBS,
+    Asked,
+    asked_of,
+    fields_of,
+)
+from trunkline.protocols.openai_responses.tools_in import added_tools, has_added_tools
+from trunkline.protocols.openai_responses.usual_in import size_of, usual_turns
 from trunkline.protocols.openai_responses.wire import is_null, take_text
 from trunkline.protocols.rawjson import UNREADABLE, Fields
 from trunkline.protocols.wishes import named, wishes_of
@@ -30,29 +39,39 @@ class _Kind(msgspec.Struct):
 def peek(body: bytes, context: RequestContext, vocabulary: frozenset[str]) -> Peeked:
     """Look at a request. Raises `InvalidParams` naming the field and the mend."""
     fields = fields_of(body)
+    facts = _facts_beside(fields, vocabulary) if has_added_tools(fields) else _beside.of(fields, vocabulary)
+    read, instructions = fields.get("input"), fields.get("instructions")
+    turns = None if context.previous or read is None else usual_turns(read, instructions)
+    size, modalities = measured(read, instructions, context.previous) if turns is None else size_of(turns)
+    size += facts.prompt_bytes
+    return Peeked(fields, msgspec.structs.replace(facts, prompt_bytes=size, modalities=modalities), turns)
+
+
+def _facts_beside(fields: Fields, vocabulary: frozenset[str]) -> RequestFacts:
+    """Of all but the conversation."""
     asked = asked_of(fields)
     model, wishes = named(asked.model, wishes_of(fields))
     if not model:
         mend = "name one, for example `openai/o4-mini`. GET /api/v1/models lists them."
         raise InvalidParams(f"`model` is missing: {mend}", param="model")
-    size, modalities = measured(fields.get("input"), fields.get("instructions"), context.previous)
-    size += sum(len(memoryview(fields[name])) for name in ("tools", "text") if name in fields)
+    size = sum(len(memoryview(fields[name])) for name in ("tools", "text") if name in fields)
     kinds = _tool_kinds(fields)
-    facts = RequestFacts(
+    return RequestFacts(
         protocol=RESPONSES,
         model=model,
         stream=bool(asked.stream),
         prompt_bytes=size,
         max_output_tokens=asked.max_output_tokens,
         parameters=_parameters(fields, asked, kinds, vocabulary),
-        modalities=modalities,
         needs=_needs(asked, kinds),
         require_parameters=wishes.require_parameters,
         include_cost=wishes.include_cost,
         wish=wishes.wish,
         session_id=(asked.prompt_cache_key or "")[:256],
     )
-    return Peeked(fields, facts)
+
+
+_beside = Beside(CONVERSATION, _facts_beside)
 
 
 def _tool_kinds(fields: Fields) -> list[str]:

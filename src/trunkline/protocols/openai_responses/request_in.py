@@ -11,15 +11,18 @@ import msgspec
 from trunkline.errors import InvalidParams
 from trunkline.ir.parts import Part, Role, Text, Turn
 from trunkline.ir.request import ANY_OBJECT, Format, Reasoning, Request, ToolChoice
+from trunkline.protocols.beside import Beside
 from trunkline.protocols.codec import RESPONSES, RequestContext
 from trunkline.protocols.openai_responses.items_in import Reading, opaque, read_content, read_item, read_output
-from trunkline.protocols.openai_responses.tools_in import read_tools
+from trunkline.protocols.openai_responses.tools_in import has_added_tools, read_tools
+from trunkline.protocols.openai_responses.usual_in import usual_turns
 from trunkline.protocols.openai_responses.wire import WrongField, drop_nulls, is_null, objects, raw, take_text, text_at
 from trunkline.protocols.rawjson import UNREADABLE, Fields, join, split
 from trunkline.protocols.wishes import GATEWAY_KEYS, first_model
 
 _OURS = frozenset({"store", "previous_response_id", "stream_options"})
 """What this gateway does itself: it keeps responses, and it pads no events (`include_obfuscation`)."""
+CONVERSATION = frozenset({"input", "instructions", "previous_response_id"})
 _LARGE = frozenset({"input", "tools", "instructions"})
 _DEFAULTS: Mapping[str, bytes] = {"background": b"false", "truncation": b'"disabled"'}
 """Values that say nothing, so that they are no losses."""
@@ -101,7 +104,7 @@ def asked_of(fields: Fields) -> Asked:
 
 def read_request(body: bytes, context: RequestContext) -> Request:
     """The request. Raises `InvalidParams` naming the field, e.g. `input[2].content[0].image_url`."""
-    fields = fields_of(body)
+    fields = fields_of(body) if context.peeked is None else context.peeked.fields
     if is_null(fields.get("input")) and not context.previous and is_null(fields.get("prompt")):
         raise InvalidParams("`input` is missing: give a string, or a list of items.", param="input")
     return read_fields(fields, context)
@@ -109,25 +112,44 @@ def read_request(body: bytes, context: RequestContext) -> Request:
 
 def read_fields(fields: Fields, context: RequestContext) -> Request:
     """The same, from the top level; `input` may be missing, as where tokens are only counted."""
+    request = _read_beside(dict(fields)) if has_added_tools(fields) else _beside.of(fields)
+    if "previous_response_id" in fields and not context.previous:
+        _refuse_unknown(asked_of(fields).previous_response_id)
+    turns = _usual(fields, context)
+    if turns is None:
+        reading = Reading(RESPONSES, context.secret, context.states)
+        turns = (*_instructions(fields), *_Conversation(reading).read(fields, context.previous))
+    return msgspec.structs.replace(request, turns=turns)
+
+
+def _refuse_unknown(previous_response_id: str | None) -> None:
+    if previous_response_id:
+        why = f"The response `{previous_response_id}` is not stored; send the items of the conversation in `input`."
+        raise InvalidParams(why, param="previous_response_id")
+
+
+def _usual(fields: Fields, context: RequestContext) -> tuple[Turn, ...] | None:
+    if context.previous:
+        return None
+    if context.peeked is not None:
+        return context.peeked.turns
+    return usual_turns(fields["input"], fields.get("instructions")) if "input" in fields else None
+
+
+def _read_beside(fields: Fields) -> Request:
+    """All but the conversation."""
     asked = asked_of(fields)
     model = asked.model or first_model(fields)
     if not model:
         mend = "name one, for example `openai/o4-mini`. GET /api/v1/models lists them."
         raise InvalidParams(f"`model` is missing: {mend}", param="model")
-    if asked.previous_response_id and not context.previous:
-        why = (
-            f"The response `{asked.previous_response_id}` is not stored; send the items of the conversation in `input`."
-        )
-        raise InvalidParams(why, param="previous_response_id")
-    reading = Reading(RESPONSES, context.secret, context.states)
-    turns = (*_instructions(fields), *_Conversation(reading).read(fields, context.previous))
     tools, web_search = read_tools(fields)
     include = frozenset(asked.include or ())
     extras = _extras(fields, asked)
     return Request(
         origin=RESPONSES,
         model=model,
-        turns=turns,
+        turns=(),
         tools=tools,
         tool_choice=_tool_choice(asked.tool_choice, extras),
         parallel_tool_calls=asked.parallel_tool_calls,
@@ -149,6 +171,9 @@ def read_fields(fields: Fields, context: RequestContext) -> Request:
         stream=bool(asked.stream),
         extras=extras,
     )
+
+
+_beside = Beside(CONVERSATION, _read_beside)
 
 
 def _instructions(fields: Fields) -> tuple[Turn, ...]:

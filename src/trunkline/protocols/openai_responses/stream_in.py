@@ -12,7 +12,7 @@ import msgspec
 from trunkline.ir.events import Cited, Delta, Event, Failed, Finish, PartEnd, PartStart, Start, UsageSeen
 from trunkline.ir.parts import Carry, Part, Refusal, Text, Thinking, ToolCall
 from trunkline.protocols.carry import origin
-from trunkline.protocols.codec import RESPONSES, Target
+from trunkline.protocols.codec import RESPONSES, UNHEARD, Target
 from trunkline.protocols.openai_responses.answer_in import Answer, fault_of, finish_of, read_part, usage_of
 from trunkline.protocols.openai_responses.errors import read_event_fault, status_of
 from trunkline.protocols.openai_responses.items_in import citation_of, logprobs_of
@@ -102,6 +102,9 @@ class StreamReader:
             return self._error(told, data)
         handle = _HANDLE.get(told.type)
         return handle(self, told) if handle is not None else []
+
+    def going_on(self, index: int) -> Callable[[str], object] | None:  # noqa: ARG002
+        return UNHEARD
 
     def end(self) -> list[Event]:
         """Nothing is ever held back."""

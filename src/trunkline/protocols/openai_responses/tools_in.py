@@ -56,17 +56,21 @@ def read_tools(fields: Fields) -> tuple[tuple[Tool, ...], WebSearch | None]:
     return tuple(found), search
 
 
+def has_added_tools(fields: Fields) -> bool:
+    """Whether there may be some."""
+    value = fields.get("input")
+    if value is None:
+        return False
+    view = memoryview(value)
+    return view[0] == ord("[") and view[:_NEAR].tobytes().find(b'"additional_tools"') >= 0
+
+
 def added_tools(fields: Fields) -> list[Fields]:
     """The tools that stand in the input."""
-    value = fields.get("input")
-    if (
-        value is None
-        or memoryview(value)[0] != ord("[")
-        or b'"additional_tools"' not in memoryview(value)[:_NEAR].tobytes()
-    ):
+    if not has_added_tools(fields):
         return []
     found: list[Fields] = []
-    for item in objects(value, "input"):
+    for item in objects(fields["input"], "input"):
         if text_at(item, "type", "") != "additional_tools":
             continue
         tools = take_objects(item, "tools")

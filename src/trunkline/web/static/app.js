@@ -64,13 +64,18 @@ function say(text) {
   if (place) place.textContent = text;
 }
 
-// --- times in the reader's own zone
+// --- times in the reader's own zone, written as everywhere: 2026-11-24 15:04:05
+
+function written(at, utc, length) {
+  const shifted = utc ? at : new Date(at.getTime() - at.getTimezoneOffset() * 60000);
+  return shifted.toISOString().slice(0, length).replace("T", " ");
+}
 
 function localTimes(within) {
   for (const time of within.querySelectorAll("time[data-local]")) {
     const at = new Date(time.dateTime);
-    time.title = at.toISOString();
-    time.textContent = at.toLocaleString(undefined, { dateStyle: "medium", timeStyle: "medium" });
+    time.title = `${written(at, true, 19)} UTC`;
+    time.textContent = written(at, false, 19);
   }
 }
 
@@ -129,15 +134,11 @@ function roomForBars(plot, first, last) {
   return [first - half, last + half];
 }
 
-function moment(seconds, utc, options) {
-  return new Date(seconds * 1000).toLocaleString(undefined, { ...options, timeZone: utc ? "UTC" : undefined });
-}
-
 function marksOfTime(marks, step, utc) {
-  const day = { day: "numeric", month: "short" };
   return marks.map((mark) => {
-    const hour = moment(mark, utc, { hour: "2-digit", minute: "2-digit", hourCycle: "h23" });
-    return step >= 86400 || hour === "00:00" ? moment(mark, utc, day) : hour;
+    const at = written(new Date(mark * 1000), utc, 16);
+    // The year stands in the legend.
+    return step >= 86400 || at.endsWith("00:00") ? at.slice(5, 10) : at.slice(11);
   });
 }
 
@@ -162,7 +163,7 @@ function draw(box) {
     scales: { ...(bars ? { x: { range: roomForBars } } : {}), y: { range: (_, least, most) => [0, most > 0 ? most * 1.08 : 1] } },
     axes: [{ ...axis, incrs: utc ? wholeDays : undefined, values: (_, marks, __, ___, step) => marksOfTime(marks, step, utc) }, { ...axis, size: 58, values: (_, marks) => marks.map((mark) => short(mark)) }],
     series: [
-      { label: "", value: (_, at) => (at == null ? "" : moment(at, utc, { dateStyle: "medium", timeStyle: utc ? undefined : "short" })) },
+      { label: "", value: (_, at) => (at == null ? "" : written(new Date(at * 1000), utc, utc ? 10 : 16)) },
       ...named.map((one, i) => {
         const line = colour(`--series-${((bars ? named.length - 1 - i : i) % 6) + 1}`);
         return {
