@@ -24,9 +24,7 @@ WORKERS ?= logical
 test:  ## everything that CI runs
 	@$(MAKE) --no-print-directory -j2 $(VENV)/.dev $(VENV)/.debian
 	@$(MAKE) --no-print-directory -j2 lint types
-	PYTHONDONTWRITEBYTECODE= $(PYTEST) -n $(WORKERS) --maxprocesses 4 --dist loadfile --no-loadscope-reorder --durations 25 --ignore tests/simulate/test_demo.py
-	# By itself: in a worker its gateway does not reach its simulated providers; why is not known.
-	$(PYTEST) tests/simulate/test_demo.py
+	PYTHONDONTWRITEBYTECODE= $(PYTEST) -n $(WORKERS) --maxprocesses 4 --dist loadfile --no-loadscope-reorder --durations 25
 
 .PHONY: lint
 lint: $(VENV)/.dev

@@ -13,7 +13,6 @@ import shutil
 import signal
 import socket
 import sys
-import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -28,6 +27,7 @@ from trunkline.cli.supervisor import ChildSpec, Supervisor
 from trunkline.cli.waiting import once_it_is_there
 from trunkline.errors import ConfigError, TrunklineError
 from trunkline.settings import Settings, keys_for_next_start, load_settings, with_address
+from trunkline.socket_folder import make_socket_folder
 from trunkline.storage import migrate
 
 BACKLOG = 2_048
@@ -317,9 +317,8 @@ def _why_not_bound(error: OSError, host: str, port: int) -> str:
 
 @contextlib.contextmanager
 def runtime_folder() -> Iterator[Path]:
-    """A folder for this run's unix socket, which only this user can enter. Its path is short: a socket's path has about
-    100 bytes."""
-    folder = Path(tempfile.mkdtemp(prefix="trunkline-"))
+    """A folder for this run's unix sockets, gone after it."""
+    folder = make_socket_folder("trunkline-")
     try:
         yield folder
     finally:

@@ -9,7 +9,6 @@ import os
 import secrets
 import shutil
 import sys
-import tempfile
 from collections import deque
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -21,6 +20,7 @@ from trunkline.embedded.child import Orders
 from trunkline.embedded.errors import EmbeddedUnavailable, WeightsError
 from trunkline.embedded.manifest import Weights, load_manifest
 from trunkline.embedded.weights import find, known
+from trunkline.socket_folder import make_socket_folder
 
 PASSED_ON = ("PATH", "LANG", "LC_ALL", "TMPDIR", "PYTHONPATH", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH")
 """All that a child gets of our environment: no key of a provider is among it."""
@@ -61,14 +61,12 @@ class LocalModels:
         *,
         monotonic: Callable[[], float],
         manifest: Mapping[str, Weights] | None = None,
-        runtime_dir: Path | None = None,
     ) -> None:
         self._cache_dir = cache_dir.absolute()
         self._env = {name: env[name] for name in PASSED_ON if name in env} | {"OMP_WAIT_POLICY": "passive"}
         self._options = options or LocalOptions()
         self._monotonic = monotonic
         self._manifest = manifest or load_manifest()
-        self._runtime_dir = runtime_dir
         self._children: dict[str, _Child] = {}
         self._failures: dict[str, _Failures] = {}
         self._locks: dict[str, asyncio.Lock] = {}
@@ -135,7 +133,7 @@ class LocalModels:
         child = _Child(self._options, self._monotonic, failures)
         self._children[name] = child
         try:
-            await child.start(path, name, self._env, self._runtime_dir)
+            await child.start(path, name, self._env)
         except EmbeddedUnavailable:
             failures.add()
             raise
@@ -217,10 +215,10 @@ class _Child:
     def touch(self) -> None:
         self._used_s = self._monotonic()
 
-    async def start(self, model_path: Path, name: str, env: Mapping[str, str], runtime_dir: Path | None) -> None:
+    async def start(self, model_path: Path, name: str, env: Mapping[str, str]) -> None:
         """Start the process and wait until its /health is good. Raises EmbeddedUnavailable with the process's last
         words."""
-        self._directory = Path(tempfile.mkdtemp(prefix="trunkline-model-", dir=runtime_dir))  # mkdtemp makes it 0700
+        self._directory = make_socket_folder("trunkline-model-")
         self.endpoint = LocalEndpoint(str(self._directory / "m.sock"), secrets.token_urlsafe(32))
         orders = Orders(
             model_path=str(model_path),
