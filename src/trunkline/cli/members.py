@@ -6,10 +6,10 @@ import asyncio
 import json
 import secrets
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import click
 import msgspec
@@ -17,24 +17,13 @@ import msgspec
 from trunkline.accounts.links import LinkKind, email_of, new_link
 from trunkline.accounts.secrets_file import load_or_make
 from trunkline.accounts.types import DEFAULT_ORGANISATION, Member, Role
-from trunkline.cli.opening import ROOT, open_store
+from trunkline.cli.opening import ROOT, ask_store, common_options, open_store
 from trunkline.settings import Settings, load_settings
 
 if TYPE_CHECKING:
     from trunkline.storage.queries import Store
 
-Answer = TypeVar("Answer")
 MOST = 1_000
-
-
-def _common(command: Callable[..., None]) -> Callable[..., None]:
-    """The options that all of these have."""
-    command = click.option("--json", "as_json", is_flag=True, help="Print JSON.")(command)
-    return click.option(
-        "--config",
-        type=click.Path(path_type=Path, dir_okay=False),
-        help="Configuration file [default: ./trunkline.toml, if there].",
-    )(command)
 
 
 @click.group()
@@ -43,7 +32,7 @@ def members() -> None:
 
 
 @members.command(name="first-link")
-@_common
+@common_options
 def first_link(config: Path | None, as_json: bool) -> None:
     """Make the link for the first administrator, where there is no member yet. It works once, within 24 hours."""
     settings = load_settings(config)
@@ -55,13 +44,13 @@ def first_link(config: Path | None, as_json: bool) -> None:
 
 @members.command(name="list")
 @click.option("--org", "org_id", default=DEFAULT_ORGANISATION, show_default=True, help="Organisation.")
-@_common
+@common_options
 def list_(org_id: str, config: Path | None, as_json: bool) -> None:
     """Show the newest members of an organisation."""
     from trunkline.storage.people import MemberQuery, find_members, state_of
 
     query = MemberQuery(org_id, limit=MOST)
-    found = _ask(load_settings(config), lambda store: find_members(store, query))
+    found = ask_store(load_settings(config), lambda store: find_members(store, query))
     if as_json:
         click.echo(json.dumps([_public(one) for one in found]))
         return
@@ -74,7 +63,7 @@ def list_(org_id: str, config: Path | None, as_json: bool) -> None:
 @click.option("--role", type=click.Choice(["member", "admin"]), default="member", show_default=True)
 @click.option("--name", default="", help="They can change it.")
 @click.option("--org", "org_id", default=DEFAULT_ORGANISATION, show_default=True, help="Organisation.")
-@_common
+@common_options
 def invite(email: str, role: Role, name: str, org_id: str, config: Path | None, as_json: bool) -> None:
     """Invite EMAIL: prints a link to pass on. It works once, within seven days."""
     from trunkline.storage.people import invite_member
@@ -89,13 +78,13 @@ def invite(email: str, role: Role, name: str, org_id: str, config: Path | None, 
         member = await invite_member(store, new, ROOT)
         return member, await _link(store, settings, member, "join")
 
-    member, link = _ask(settings, act)
+    member, link = ask_store(settings, act)
     click.echo(json.dumps({"member": _public(member), "link": link}) if as_json else link)
 
 
 @members.command(name="password-link")
 @click.argument("who")
-@_common
+@common_options
 def password_link(who: str, config: Path | None, as_json: bool) -> None:
     """Make a link with which WHO (id or e-mail) chooses a new password."""
     from trunkline.storage.people import state_of
@@ -108,14 +97,14 @@ def password_link(who: str, config: Path | None, as_json: bool) -> None:
             raise click.ClickException("this member is disabled: `trunkline members enable` comes first")
         return await _link(store, settings, member, "join" if state_of(member) == "invited" else "password")
 
-    link = _ask(settings, act)
+    link = ask_store(settings, act)
     click.echo(json.dumps({"link": link}) if as_json else link)
 
 
 @members.command()
 @click.argument("who")
 @click.argument("role", type=click.Choice(["member", "admin"]))
-@_common
+@common_options
 def role(who: str, role: Role, config: Path | None, as_json: bool) -> None:
     """Give WHO (id or e-mail) another role."""
     from trunkline.storage.people import change_member
@@ -123,12 +112,12 @@ def role(who: str, role: Role, config: Path | None, as_json: bool) -> None:
     async def act(store: Store) -> Member:
         return await change_member(store, (await _member(store, who)).id, {"role": role}, ROOT, _now_ms())
 
-    _tell(_ask(load_settings(config), act), f"has the role {role}", as_json=as_json)
+    _tell(ask_store(load_settings(config), act), f"has the role {role}", as_json=as_json)
 
 
 @members.command()
 @click.argument("who")
-@_common
+@common_options
 def disable(who: str, config: Path | None, as_json: bool) -> None:
     """End the sessions and keys of WHO (id or e-mail), and let them in no more."""
     from trunkline.storage.people import disable_member
@@ -136,12 +125,12 @@ def disable(who: str, config: Path | None, as_json: bool) -> None:
     async def act(store: Store) -> Member:
         return await disable_member(store, (await _member(store, who)).id, ROOT, _now_ms())
 
-    _tell(_ask(load_settings(config), act), "is disabled", as_json=as_json)
+    _tell(ask_store(load_settings(config), act), "is disabled", as_json=as_json)
 
 
 @members.command()
 @click.argument("who")
-@_common
+@common_options
 def enable(who: str, config: Path | None, as_json: bool) -> None:
     """Let WHO (id or e-mail) sign in again. Keys that were revoked stay so."""
     from trunkline.storage.people import enable_member
@@ -149,7 +138,7 @@ def enable(who: str, config: Path | None, as_json: bool) -> None:
     async def act(store: Store) -> Member:
         return await enable_member(store, (await _member(store, who)).id, ROOT, _now_ms())
 
-    _tell(_ask(load_settings(config), act), "may sign in again", as_json=as_json)
+    _tell(ask_store(load_settings(config), act), "may sign in again", as_json=as_json)
 
 
 async def first_admin_link(settings: Settings) -> str | None:
@@ -186,14 +175,6 @@ async def _member(store: Store, who: str) -> Member:
     if one is None:
         raise click.ClickException(f"there is no member {who}; `trunkline members list` shows them")
     return one
-
-
-def _ask(settings: Settings, question: Callable[[Store], Awaitable[Answer]]) -> Answer:
-    async def ask() -> Answer:
-        async with await open_store(settings) as store:
-            return await question(store)
-
-    return asyncio.run(ask())
 
 
 def _tell(one: Member, what: str, *, as_json: bool) -> None:

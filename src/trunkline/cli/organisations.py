@@ -2,37 +2,20 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import secrets
 import time
-from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
 
 import click
 import msgspec
 
 from trunkline.accounts.types import Organisation
-from trunkline.cli.opening import ROOT, open_store
-from trunkline.settings import Settings, load_settings
+from trunkline.cli.opening import ROOT, ask_store, common_options
+from trunkline.settings import load_settings
 
-if TYPE_CHECKING:
-    from trunkline.storage.queries import Store
-
-Answer = TypeVar("Answer")
 MOST = 10_000
-
-
-def _common(command: Callable[..., None]) -> Callable[..., None]:
-    """The options that all of these have."""
-    command = click.option("--json", "as_json", is_flag=True, help="Print JSON.")(command)
-    return click.option(
-        "--config",
-        type=click.Path(path_type=Path, dir_okay=False),
-        help="Configuration file [default: ./trunkline.toml, if there].",
-    )(command)
 
 
 @click.group()
@@ -41,12 +24,12 @@ def organisations() -> None:
 
 
 @organisations.command(name="list")
-@_common
+@common_options
 def list_(config: Path | None, as_json: bool) -> None:
     """Show all organisations, the oldest first."""
     from trunkline.storage.people import find_organisations
 
-    found = _ask(load_settings(config), lambda store: find_organisations(store, limit=MOST))
+    found = ask_store(load_settings(config), lambda store: find_organisations(store, limit=MOST))
     if as_json:
         click.echo(json.dumps([msgspec.structs.asdict(one) for one in found]))
         return
@@ -56,20 +39,20 @@ def list_(config: Path | None, as_json: bool) -> None:
 @organisations.command()
 @click.argument("name")
 @click.option("--prepaid", is_flag=True, help="Its requests are paid from its wallets.")
-@_common
+@common_options
 def create(name: str, prepaid: bool, config: Path | None, as_json: bool) -> None:
     """Make an organisation with this NAME."""
     from trunkline.storage.people import make_organisation
 
     new = Organisation(f"org_{secrets.token_hex(10)}", _checked(name), _now_ms(), prepaid)
-    kept = _ask(load_settings(config), lambda store: make_organisation(store, new, ROOT))
+    kept = ask_store(load_settings(config), lambda store: make_organisation(store, new, ROOT))
     _tell(kept, "is made", as_json=as_json)
 
 
 @organisations.command()
 @click.argument("id_", metavar="ID")
 @click.argument("name")
-@_common
+@common_options
 def rename(id_: str, name: str, config: Path | None, as_json: bool) -> None:
     """Give the organisation with this ID another NAME."""
     _change(config, id_, {"name": _checked(name)}, "is renamed", as_json=as_json)
@@ -78,7 +61,7 @@ def rename(id_: str, name: str, config: Path | None, as_json: bool) -> None:
 @organisations.command()
 @click.argument("id_", metavar="ID")
 @click.argument("on", metavar="on|off", type=click.Choice(["on", "off"]))
-@_common
+@common_options
 def prepaid(id_: str, on: str, config: Path | None, as_json: bool) -> None:
     """Have the requests of the organisation with this ID paid from its wallets, and refused when these are empty; or not."""
     _change(
@@ -89,7 +72,7 @@ def prepaid(id_: str, on: str, config: Path | None, as_json: bool) -> None:
 def _change(config: Path | None, id_: str, changed: dict[str, str | bool], what: str, *, as_json: bool) -> None:
     from trunkline.storage.people import change_organisation
 
-    after = _ask(load_settings(config), lambda store: change_organisation(store, id_, changed, ROOT, _now_ms()))
+    after = ask_store(load_settings(config), lambda store: change_organisation(store, id_, changed, ROOT, _now_ms()))
     _tell(after, what, as_json=as_json)
 
 
@@ -98,14 +81,6 @@ def _checked(name: str) -> str:
     if not 1 <= len(name) <= 100:
         raise click.UsageError("a name has 1 to 100 characters")
     return name
-
-
-def _ask(settings: Settings, question: Callable[[Store], Awaitable[Answer]]) -> Answer:
-    async def ask() -> Answer:
-        async with await open_store(settings) as store:
-            return await question(store)
-
-    return asyncio.run(ask())
 
 
 def _tell(one: Organisation, what: str, *, as_json: bool) -> None:

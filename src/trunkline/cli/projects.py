@@ -2,37 +2,24 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import secrets
 import time
-from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 import click
 import msgspec
 
 from trunkline.accounts.types import DEFAULT_ORGANISATION, Project
-from trunkline.cli.opening import ROOT, open_store
-from trunkline.settings import Settings, load_settings
+from trunkline.cli.opening import ROOT, ask_store, common_options
+from trunkline.settings import load_settings
 
 if TYPE_CHECKING:
     from trunkline.storage.queries import Store
 
-Answer = TypeVar("Answer")
 MOST = 1_000
-
-
-def _common(command: Callable[..., None]) -> Callable[..., None]:
-    """The options that all of these have."""
-    command = click.option("--json", "as_json", is_flag=True, help="Print JSON.")(command)
-    return click.option(
-        "--config",
-        type=click.Path(path_type=Path, dir_okay=False),
-        help="Configuration file [default: ./trunkline.toml, if there].",
-    )(command)
 
 
 @click.group()
@@ -43,13 +30,13 @@ def projects() -> None:
 @projects.command(name="list")
 @click.option("--org", "org_id", default=DEFAULT_ORGANISATION, show_default=True, help="Organisation.")
 @click.option("--archived", is_flag=True, help="Those that are archived.")
-@_common
+@common_options
 def list_(org_id: str, archived: bool, config: Path | None, as_json: bool) -> None:
     """Show the projects of an organisation, newest first."""
     from trunkline.storage.projects import ProjectQuery, find_projects
 
     query = ProjectQuery(org_id, archived=archived, limit=MOST)
-    found = _ask(load_settings(config), lambda store: find_projects(store, query))
+    found = ask_store(load_settings(config), lambda store: find_projects(store, query))
     if as_json:
         click.echo(json.dumps([msgspec.structs.asdict(one) for one in found]))
         return
@@ -59,7 +46,7 @@ def list_(org_id: str, archived: bool, config: Path | None, as_json: bool) -> No
 @projects.command()
 @click.argument("name")
 @click.option("--org", "org_id", default=DEFAULT_ORGANISATION, show_default=True, help="Organisation.")
-@_common
+@common_options
 def create(name: str, org_id: str, config: Path | None, as_json: bool) -> None:
     """Make a project with this NAME."""
     from trunkline.storage.people import organisation
@@ -71,20 +58,20 @@ def create(name: str, org_id: str, config: Path | None, as_json: bool) -> None:
         new = Project(f"prj_{secrets.token_hex(10)}", org_id, _checked(name), _now_ms())
         return await make_project(store, new, ROOT)
 
-    _tell(_ask(load_settings(config), act), "is made", as_json=as_json)
+    _tell(ask_store(load_settings(config), act), "is made", as_json=as_json)
 
 
 @projects.command()
 @click.argument("id_", metavar="ID")
 @click.argument("name")
-@_common
+@common_options
 def rename(id_: str, name: str, config: Path | None, as_json: bool) -> None:
     """Give the project with this ID another NAME."""
     from trunkline.storage.projects import rename_project
 
     settings = load_settings(config)
     _tell(
-        _ask(settings, lambda store: rename_project(store, id_, _checked(name), ROOT, _now_ms())),
+        ask_store(settings, lambda store: rename_project(store, id_, _checked(name), ROOT, _now_ms())),
         "is renamed",
         as_json=as_json,
     )
@@ -92,24 +79,26 @@ def rename(id_: str, name: str, config: Path | None, as_json: bool) -> None:
 
 @projects.command()
 @click.argument("id_", metavar="ID")
-@_common
+@common_options
 def archive(id_: str, config: Path | None, as_json: bool) -> None:
     """Put the project with this ID out of the way. Its keys go on."""
     from trunkline.storage.projects import archive_project
 
     settings = load_settings(config)
-    _tell(_ask(settings, lambda store: archive_project(store, id_, ROOT, _now_ms())), "is archived", as_json=as_json)
+    _tell(
+        ask_store(settings, lambda store: archive_project(store, id_, ROOT, _now_ms())), "is archived", as_json=as_json
+    )
 
 
 @projects.command()
 @click.argument("id_", metavar="ID")
-@_common
+@common_options
 def restore(id_: str, config: Path | None, as_json: bool) -> None:
     """Take an archived project back into use."""
     from trunkline.storage.projects import archive_project
 
     settings = load_settings(config)
-    restored = _ask(settings, lambda store: archive_project(store, id_, ROOT, _now_ms(), archived=False))
+    restored = ask_store(settings, lambda store: archive_project(store, id_, ROOT, _now_ms(), archived=False))
     _tell(restored, "is in use again", as_json=as_json)
 
 
@@ -118,14 +107,6 @@ def _checked(name: str) -> str:
     if not 1 <= len(name) <= 100:
         raise click.UsageError("a name has 1 to 100 characters")
     return name
-
-
-def _ask(settings: Settings, question: Callable[[Store], Awaitable[Answer]]) -> Answer:
-    async def ask() -> Answer:
-        async with await open_store(settings) as store:
-            return await question(store)
-
-    return asyncio.run(ask())
 
 
 def _tell(one: Project, what: str, *, as_json: bool) -> None:
